@@ -1,0 +1,229 @@
+//! Seam between front end and workers: a durable, bounded queue of jobs.
+//!
+//! In come jobs, out come deliveries, each of which is acknowledged once its outcome is stored, or goes
+//! back to the queue. Knows [`Job`] and nothing of pictures, models, results or HTTP.
+
+use std::num::NonZeroU16;
+
+use async_trait::async_trait;
+use serde::Deserialize;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::job::{Job, JobId, WireError};
+
+/// A durable, bounded queue of jobs.
+///
+/// Every implementation promises:
+/// - A published job is delivered at least once, also after a crash of any process at any moment.
+/// - A delivery that is neither acknowledged nor given back returns to the queue when its consumer dies.
+/// - The queue never holds more jobs than its limit; what does not fit is refused, never dropped.
+/// - Lost connections are rebuilt without end, with backoff, and each loss and return is logged.
+#[async_trait]
+pub trait Broker: Send + Sync {
+    /// Puts a job on the queue. `Ok` means that it is durable. Dropping the future may leave it queued.
+    async fn publish(&self, job: &Job) -> Result<(), PublishError>;
+
+    /// Starts taking jobs, at most `prefetch` of which are in hand at any time.
+    async fn consume(&self, prefetch: NonZeroU16) -> Result<Consumer, BrokerError>;
+
+    /// How many jobs wait for a worker.
+    async fn backlog(&self) -> Result<u64, BrokerError>;
+
+    /// Whether the queue can take a job now: for readiness, in bounded time.
+    async fn check(&self) -> Result<(), BrokerError>;
+
+    /// Lets publishes in flight finish, then disconnects, in bounded time.
+    async fn close(&self);
+}
+
+/// What every broker is opened with.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Name of the queue; systems that share a broker take different names.
+    pub queue: String,
+    /// How many jobs may wait; more are refused.
+    pub queue_limit: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            queue: "mnistq".to_owned(),
+            queue_limit: 100_000,
+        }
+    }
+}
+
+/// Why a job was not published, by what the caller should do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// The queue holds as many jobs as it may; nothing was queued: ask the client to come back.
+    #[error("the queue is full")]
+    Full,
+    /// Nothing was queued.
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+    /// No confirmation came in time: the job may have been queued, and may yet be answered.
+    #[error("the broker did not confirm in time")]
+    Unconfirmed,
+}
+
+/// Why a broker can't be used, by what the caller should do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum BrokerError {
+    /// It does not answer now; it may later.
+    #[error("the broker at {address} can't be reached")]
+    Unavailable {
+        /// Where, without its password.
+        address: String,
+        /// What happened.
+        source: Cause,
+    },
+    /// It answers, and refuses: a wrong password, a queue of the same name with other settings, a damaged
+    /// file. Trying again will not help.
+    #[error("the broker at {address} refuses to work with us")]
+    Refused {
+        /// Where, without its password.
+        address: String,
+        /// What happened.
+        source: Cause,
+    },
+}
+
+/// What lies below an error of a seam.
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// Jobs as they come, from one subscription that outlives lost connections.
+///
+/// Dropping it stops the subscription and gives back what it holds.
+#[derive(Debug)]
+pub struct Consumer {
+    deliveries: mpsc::Receiver<Delivery>,
+    stop: CancellationToken,
+    pump: JoinHandle<Result<(), BrokerError>>,
+}
+
+impl Consumer {
+    /// Wraps a pump: the task that feeds `deliveries` and settles them, until `stop` is cancelled or every
+    /// receiver is gone, and which ends once each receipt handed out is settled.
+    #[must_use]
+    pub fn new(
+        deliveries: mpsc::Receiver<Delivery>,
+        stop: CancellationToken,
+        pump: JoinHandle<Result<(), BrokerError>>,
+    ) -> Self {
+        Self {
+            deliveries,
+            stop,
+            pump,
+        }
+    }
+
+    /// The next delivery; waits for one. `None` only when the subscription has ended for good: then
+    /// [`Consumer::close`] tells why. Cancel-safe.
+    pub async fn receive(&mut self) -> Option<Delivery> {
+        self.deliveries.recv().await
+    }
+
+    /// A delivery that is here already.
+    pub fn try_receive(&mut self) -> Option<Delivery> {
+        self.deliveries.try_recv().ok()
+    }
+
+    /// Stops the subscription: gives back what was not received, waits until all deliveries in hand are
+    /// settled and their settlement has reached the broker.
+    ///
+    /// # Errors
+    /// Why the subscription had ended by itself, if it had.
+    pub async fn close(mut self) -> Result<(), BrokerError> {
+        self.stop.cancel();
+        self.deliveries.close();
+        while self.deliveries.recv().await.is_some() {}
+        match (&mut self.pump).await {
+            Ok(result) => result,
+            Err(failure) if failure.is_panic() => std::panic::resume_unwind(failure.into_panic()),
+            Err(_) => Ok(()),
+        }
+    }
+}
+
+impl Drop for Consumer {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// One job in hand. Dropped without [`Delivery::ack`], it goes back to the queue.
+#[derive(Debug)]
+pub struct Delivery {
+    /// The job's id, which is known even when the job can't be read.
+    pub id: JobId,
+    /// The job, or why its bytes are none: then it must end as a failure.
+    pub job: Result<Job, WireError>,
+    /// How often it was in hand before, as far as the broker knows.
+    pub redeliveries: u32,
+    receipt: Receipt,
+}
+
+impl Delivery {
+    /// A delivery that tells `settlements` how it ended.
+    #[must_use]
+    pub fn new(id: JobId, job: Result<Job, WireError>, redeliveries: u32, receipt: Receipt) -> Self {
+        Self {
+            id,
+            job,
+            redeliveries,
+            receipt,
+        }
+    }
+
+    /// Takes the job off the queue: its outcome is stored. Lost if the connection is lost at this moment;
+    /// then the job comes again.
+    pub fn ack(mut self) {
+        self.receipt.settle(Settlement::Acked);
+    }
+}
+
+/// How a delivery ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settlement {
+    /// Its outcome is stored: take it off the queue.
+    Acked,
+    /// It goes back to the queue.
+    Returned,
+}
+
+/// Tells the pump that made a delivery how it ended, exactly once.
+#[derive(Debug)]
+pub struct Receipt {
+    tag: u64,
+    settlements: Option<mpsc::UnboundedSender<(u64, Settlement)>>,
+}
+
+impl Receipt {
+    /// A receipt by which the pump knows the delivery as `tag`. The channel's room is bounded by the
+    /// prefetch. A new connection takes a new channel, so that a late receipt can't settle another's tag.
+    #[must_use]
+    pub fn new(tag: u64, settlements: mpsc::UnboundedSender<(u64, Settlement)>) -> Self {
+        Self {
+            tag,
+            settlements: Some(settlements),
+        }
+    }
+
+    fn settle(&mut self, settlement: Settlement) {
+        if let Some(settlements) = self.settlements.take() {
+            // A pump that is gone has lost its connection: the broker gives the job to another.
+            let _ = settlements.send((self.tag, settlement));
+        }
+    }
+}
+
+impl Drop for Receipt {
+    fn drop(&mut self) {
+        self.settle(Settlement::Returned);
+    }
+}

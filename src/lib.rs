@@ -1,0 +1,47 @@
+//! Asynchronous machine-learning inference at scale, as one executable.
+//!
+//! # The life of one upload
+//!
+//! ```text
+//! image ─► http/upload ─► digit ─► broker ─► worker ─► model ─► store ─► http/result ─► client
+//!          202 + id       28×28    durable   batches   one forward pass   200 + class
+//! ```
+//!
+//! 1. [`http`] takes the upload, [`digit`] turns it into a small grey [`job::Picture`].
+//! 2. The [`store`] reserves the id, the [`broker`] confirms the [`job::Job`], the client gets 202 and the id.
+//! 3. A [`worker`] takes what waits, runs one forward pass of a [`model`] for all of it, stores each
+//!    [`job::Outcome`] (the first one wins), and only then acknowledges the deliveries.
+//! 4. The client fetches the outcome with its id.
+//!
+//! A crash between any two steps repeats work and changes nothing that a client can see.
+//!
+//! # Import rules
+//!
+//! `roles` knows everything. `http` and `worker` share only [`job`], [`digit`] and the two seams, and
+//! never import each other. `broker` and `store` know `job`, and what opens them: `address`, `database`.
+//! `train` meets the rest only in `model`. Each foreign crate has one owner. The test
+//! `tests/it/architecture.rs` holds the whole table, and names file, line and rule on a breach.
+
+pub mod roles;
+
+pub mod cli;
+pub mod config;
+
+pub mod http;
+
+pub mod digit;
+
+pub mod worker;
+
+pub mod model;
+pub mod train;
+
+pub mod broker;
+pub mod store;
+
+pub mod job;
+
+pub mod address;
+pub mod database;
+pub mod shutdown;
+pub mod telemetry;

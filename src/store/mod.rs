@@ -1,0 +1,113 @@
+//! Seam between workers and front end: outcomes, kept for a while under their job's id.
+//!
+//! In come reservations and outcomes, out come entries. Knows [`JobId`] and [`Outcome`], and nothing of
+//! queues, pictures, models or HTTP.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::Deserialize;
+
+use crate::job::{JobId, Outcome};
+
+/// Outcomes by job id, each kept until its time to live ends.
+///
+/// Every implementation promises:
+/// - The first outcome of a job wins: later ones change nothing and count as success.
+/// - Every method may be repeated after an error: an unknown result of a write is harmless.
+/// - Nothing fails for longer than the server is away; lost connections are rebuilt without end.
+#[async_trait]
+pub trait ResultStore: Send + Sync {
+    /// Notes that this id was issued, so that it reads as queued until it is finished or `ttl` has passed.
+    async fn reserve(&self, id: JobId, ttl: Duration) -> Result<(), StoreError>;
+
+    /// Takes a reservation back, after the job could not be queued.
+    async fn release(&self, id: JobId) -> Result<(), StoreError>;
+
+    /// Stores outcomes in one exchange. The answer has one entry for each of `finished`, in order: only what
+    /// is `Ok` is stored (by this call or by an earlier one).
+    async fn finish(&self, finished: &[Finished]) -> Vec<Result<(), StoreError>>;
+
+    /// What is known of a job; none if nothing is.
+    async fn fetch(&self, id: JobId) -> Result<Option<Entry>, StoreError>;
+
+    /// As [`ResultStore::fetch`], but while the job is queued, waits until it is finished, at most `limit`.
+    async fn wait(&self, id: JobId, limit: Duration) -> Result<Option<Entry>, StoreError>;
+
+    /// Forgets all about a job. True if something was known.
+    async fn erase(&self, id: JobId) -> Result<bool, StoreError>;
+
+    /// Whether results can be stored now: for readiness, in bounded time.
+    async fn check(&self) -> Result<(), StoreError>;
+
+    /// Disconnects, in bounded time.
+    async fn close(&self);
+}
+
+/// What every store is opened with.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Start of every key; systems that share a store take different prefixes.
+    pub prefix: String,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            prefix: "mnistq".to_owned(),
+        }
+    }
+}
+
+/// One outcome to store.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Finished {
+    /// Whose.
+    pub id: JobId,
+    /// What.
+    pub outcome: Outcome,
+    /// For how long.
+    pub ttl: Duration,
+}
+
+/// What a store knows of a job.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Entry {
+    /// Issued, and not finished yet.
+    Queued,
+    /// Finished; this never changes.
+    Finished(Outcome),
+}
+
+/// Why a store can't be used, by what the caller should do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// It does not answer now; it may later. A write may have happened all the same.
+    #[error("the result store at {address} can't be reached")]
+    Unavailable {
+        /// Where, without its password.
+        address: String,
+        /// What happened.
+        source: Cause,
+    },
+    /// It answers, and has no room.
+    #[error("the result store at {address} is full")]
+    Full {
+        /// Where, without its password.
+        address: String,
+        /// What happened.
+        source: Cause,
+    },
+    /// It answers, and refuses: a wrong password, a damaged file. Trying again will not help.
+    #[error("the result store at {address} refuses to work with us")]
+    Refused {
+        /// Where, without its password.
+        address: String,
+        /// What happened.
+        source: Cause,
+    },
+}
+
+/// What lies below an error of a seam.
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;

@@ -1,0 +1,1 @@
+//! The behaviour tests, one binary: each module is one part of what users rely on.
