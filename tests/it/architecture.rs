@@ -1,0 +1,1 @@
+//! The map in `src/lib.rs` and the code agree.

@@ -1,0 +1,62 @@
+//! What the behaviour tests run on: private servers, the real executable, and waiting with a reason.
+//!
+//! In comes a test's wish for a broker, a store or a running `mnistq`; out come addresses. Everything that is
+//! started here ends with the test process, however that ends ([`process`]). Knows no promise of ours.
+
+pub mod mnistq;
+pub mod process;
+pub mod rabbitmq;
+pub mod redis;
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How long anything may take before a test fails: far more than it needs on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits until `condition` holds. Fails with `what` if that never happens.
+pub async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    within(what, async {
+        while !condition().await {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+}
+
+/// Awaits `future`. Fails with `what` if it never ends.
+pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, future)
+        .await
+        .unwrap_or_else(|_| panic!("waited {PATIENCE:?} in vain: {what}"))
+}
+
+/// Whether `future` stays unfinished for a while. True is no proof, false is: for what must not happen.
+pub async fn stays_pending<T>(future: impl Future<Output = T>) -> bool {
+    tokio::time::timeout(Duration::from_millis(200), future)
+        .await
+        .is_err()
+}
+
+/// The first of `programs` that is installed, in `folders` or where the shell looks.
+fn installed(programs: &[&str], folders: &[&str]) -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let searched: Vec<PathBuf> = folders
+        .iter()
+        .map(PathBuf::from)
+        .chain(std::env::split_paths(&path))
+        .chain(["/usr/sbin", "/sbin"].map(PathBuf::from))
+        .collect();
+    programs
+        .iter()
+        .flat_map(|program| searched.iter().map(move |folder| folder.join(program)))
+        .find(|file| file.is_file())
+        .unwrap_or_else(|| {
+            panic!(
+                "{} is not installed: `make test` installs it, and so does \
+                 `apt-get install rabbitmq-server redis-server`",
+                programs[0]
+            )
+        })
+}
