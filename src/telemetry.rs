@@ -1,1 +1,39 @@
-//! Logging.
+//! The log: structured lines on standard error, for a person at a terminal and as JSON otherwise.
+//!
+//! In comes the level, out goes a subscriber for the whole process. Knows no role.
+
+use std::io::{self, IsTerminal};
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::ParseError;
+
+/// At their finer levels these print credentials or whole message bodies, whatever the level asked for.
+const CAPPED: [&str; 4] = ["amqprs=info", "fred=info", "hyper=info", "reqwest=info"];
+
+/// Starts the log of this process at `level`: `error`, `warn`, `info`, `debug`, `trace` or a list of
+/// directives as in `info,mnistq::worker=debug`.
+///
+/// # Errors
+/// If `level` is no such list.
+pub fn start(level: &str) -> Result<(), ParseError> {
+    let mut filter = EnvFilter::builder().parse(level)?;
+    for directive in CAPPED {
+        filter = filter.add_directive(directive.parse()?);
+    }
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_target(false);
+    if io::stderr().is_terminal() {
+        let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        lines.with_ansi(!plain).compact().init();
+    } else {
+        lines
+            .json()
+            .flatten_event(true)
+            .with_current_span(false)
+            .with_span_list(false)
+            .init();
+    }
+    Ok(())
+}

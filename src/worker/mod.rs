@@ -1,1 +1,145 @@
-//! The worker.
+//! The worker: takes what waits on the queue, asks the model once for all of it, stores the outcomes, and
+//! only then acknowledges.
+//!
+//! In come deliveries, out go outcomes and acknowledgements; in between stands the engine, which owns the
+//! model. Knows the two seams and the model, and nothing of HTTP or image formats.
+//!
+//! Three batches may be in hand at once: one is being stored, one is in the model, one waits. So receiving
+//! and storing overlap with the forward pass.
+
+mod batch;
+mod engine;
+mod finish;
+mod predict;
+
+use std::num::NonZeroU16;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+pub use engine::{Engine, EngineError};
+
+use crate::broker::{Broker, BrokerError, Consumer};
+use crate::store::{ResultStore, StoreError};
+use batch::Batching;
+use finish::Finisher;
+use predict::Predictor;
+
+/// How a worker forms its batches.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Most pictures in one forward pass.
+    pub max_batch: NonZeroU16,
+    /// How long a batch that is not full waits for more, once the model is free. At 0 a batch is what
+    /// waited while the model was busy: no answer is later than it must be.
+    pub max_wait_ms: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            max_batch: NonZeroU16::MIN.saturating_add(63),
+            max_wait_ms: 0,
+        }
+    }
+}
+
+/// Batches in hand at once: see the module's documentation. A smaller prefetch would cap the batch.
+const BATCHES_IN_HAND: u16 = 3;
+
+/// A worker's parts.
+pub struct Worker {
+    /// Its name in logs and predictions.
+    pub name: String,
+    /// Where jobs come from.
+    pub broker: Arc<dyn Broker>,
+    /// Where outcomes go.
+    pub store: Arc<dyn ResultStore>,
+    /// The model on its thread.
+    pub engine: Engine,
+    /// How batches are formed.
+    pub settings: Settings,
+}
+
+/// Why a worker ended by itself. What it had in hand is back on the queue.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// The queue refuses to work with us.
+    #[error("the worker lost its queue")]
+    Broker(#[from] BrokerError),
+    /// The store refuses to work with us.
+    #[error("the worker can't store outcomes")]
+    Store(#[from] StoreError),
+    /// The model or its device can't go on.
+    #[error("the worker's model can't go on")]
+    Engine(#[from] EngineError),
+}
+
+impl Worker {
+    /// Works until `shutdown` is cancelled: then finishes the batch in hand and gives the rest back.
+    ///
+    /// # Errors
+    /// [`WorkerError`] if it ended before; nothing is lost.
+    pub async fn run(self, shutdown: CancellationToken) -> Result<(), WorkerError> {
+        let Self {
+            name,
+            broker,
+            store,
+            engine,
+            settings,
+        } = self;
+        let prefetch = settings
+            .max_batch
+            .saturating_mul(NonZeroU16::MIN.saturating_add(BATCHES_IN_HAND - 1));
+        let mut consumer = broker.consume(prefetch).await?;
+        tracing::info!(worker = name, device = engine.card().device, "waiting for work");
+
+        let (predicted, to_store) = mpsc::channel(1);
+        let finisher = tokio::spawn(
+            Finisher {
+                store,
+                shutdown: shutdown.clone(),
+            }
+            .run(to_store),
+        );
+        let predictor = Predictor {
+            name,
+            engine,
+            finished: predicted,
+        };
+        let batching = Batching {
+            max_batch: settings.max_batch.get().into(),
+            max_wait: Duration::from_millis(settings.max_wait_ms),
+        };
+        let predicting = predict_until(&shutdown, &mut consumer, batching, predictor).await;
+        let finishing = match finisher.await {
+            Ok(result) => result.map_err(WorkerError::from),
+            Err(failure) => std::panic::resume_unwind(failure.into_panic()),
+        };
+        let closing = consumer.close().await.map_err(WorkerError::from);
+        predicting.and(finishing).and(closing)
+    }
+}
+
+/// Ends when told to, when the consumer or the finisher has ended (their results say why), or on an error.
+async fn predict_until(
+    shutdown: &CancellationToken,
+    consumer: &mut Consumer,
+    batching: Batching,
+    predictor: Predictor,
+) -> Result<(), WorkerError> {
+    loop {
+        let batch = tokio::select! {
+            biased;
+            () = shutdown.cancelled() => return Ok(()),
+            () = predictor.finished.closed() => return Ok(()),
+            batch = batching.next(consumer) => batch,
+        };
+        let Some(batch) = batch else { return Ok(()) };
+        predictor.predict(batch).await?;
+    }
+}

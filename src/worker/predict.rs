@@ -1,0 +1,183 @@
+//! From deliveries to outcomes: one forward pass for a batch, and halves of it when the model rejects one.
+//!
+//! In come batches, out go settled pairs of delivery and outcome. Knows the engine; stores nothing.
+
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::mpsc;
+
+use super::engine::{Answer, Engine, EngineError};
+use crate::broker::Delivery;
+use crate::job::{Failure, FailureCode, Job, ModelName, Outcome, Prediction, Timings};
+use crate::model::{ModelCard, ModelError};
+use crate::store::Finished;
+
+/// How long an outcome is kept whose job can't be read, and so can't say.
+const UNREADABLE_TTL: Duration = Duration::from_secs(3600);
+
+/// A delivery and its outcome: to be stored, then acknowledged.
+#[derive(Debug)]
+pub struct Predicted {
+    pub delivery: Delivery,
+    pub finished: Finished,
+}
+
+/// Predicts batches under a worker's name.
+pub struct Predictor {
+    pub name: String,
+    pub engine: Engine,
+    pub finished: mpsc::Sender<Vec<Predicted>>,
+}
+
+impl Predictor {
+    /// Predicts a batch and hands it on to be stored. On an error, and if that receiver is gone, the
+    /// deliveries go back to the queue.
+    pub async fn predict(&self, batch: Vec<Delivery>) -> Result<(), EngineError> {
+        let mut predicted = Vec::with_capacity(batch.len());
+        let mut readable = Vec::with_capacity(batch.len());
+        for delivery in batch {
+            match check(&delivery, self.engine.card()) {
+                None => readable.push(delivery),
+                Some(failure) => predicted.push(fail(delivery, failure)),
+            }
+        }
+        self.log(&readable);
+        let mut parts = vec![readable];
+        while let Some(mut part) = parts.pop() {
+            if part.is_empty() {
+                continue;
+            }
+            let started = SystemTime::now();
+            match self.engine.predict(pixels(&part)).await {
+                Ok(answer) => predicted.extend(self.conclude(part, &answer, started)),
+                Err(EngineError::Model(ModelError::Rejected(detail))) => match part.len() {
+                    1 => {
+                        let failure = Failure {
+                            code: FailureCode::Rejected,
+                            detail,
+                        };
+                        predicted.extend(part.into_iter().map(|delivery| fail(delivery, failure.clone())));
+                    }
+                    several => {
+                        parts.push(part.split_off(several / 2));
+                        parts.push(part);
+                    }
+                },
+                Err(broken) => return Err(broken),
+            }
+        }
+        // A finisher that is gone tells why itself; dropped deliveries return to the queue.
+        let _ = self.finished.send(predicted).await;
+        Ok(())
+    }
+
+    fn log(&self, batch: &[Delivery]) {
+        if tracing::enabled!(tracing::Level::INFO) && !batch.is_empty() {
+            let ids: Vec<String> = batch.iter().map(|delivery| delivery.id.to_string()).collect();
+            tracing::info!(
+                worker = self.name,
+                batch_size = batch.len(),
+                inferences = ids.join(" "),
+                "took"
+            );
+        }
+    }
+
+    fn conclude(
+        &self,
+        part: Vec<Delivery>,
+        answer: &Answer,
+        started: SystemTime,
+    ) -> impl Iterator<Item = Predicted> {
+        let card = self.engine.card();
+        let batch_size = part.len();
+        part.into_iter()
+            .zip(answer.log_probabilities.chunks(card.classes))
+            .map(move |(delivery, row)| {
+                let accepted_at = delivery.job.as_ref().map_or(started, |job| job.accepted_at);
+                let probabilities: Vec<f32> =
+                    row.iter().map(|log_probability| log_probability.exp()).collect();
+                let outcome = Outcome::Succeeded(Prediction {
+                    predicted_class: most_likely(&probabilities),
+                    probabilities,
+                    model: ModelName {
+                        name: card.name.clone(),
+                        weights_sha256: card.weights_sha256.clone(),
+                    },
+                    worker: self.name.clone(),
+                    device: card.device.clone(),
+                    batch_size,
+                    timings: Timings {
+                        queued_ms: milliseconds(started.duration_since(accepted_at).unwrap_or_default()),
+                        inference_ms: milliseconds(answer.duration),
+                    },
+                });
+                let ttl = delivery.job.as_ref().map_or(UNREADABLE_TTL, |job| job.result_ttl);
+                Predicted {
+                    finished: Finished {
+                        id: delivery.id,
+                        outcome,
+                        ttl,
+                    },
+                    delivery,
+                }
+            })
+    }
+}
+
+/// Why a delivery can't be asked about, if it can't.
+fn check(delivery: &Delivery, card: &ModelCard) -> Option<Failure> {
+    match &delivery.job {
+        Err(error) => Some(Failure {
+            code: FailureCode::Unreadable,
+            detail: error.to_string(),
+        }),
+        Ok(Job { picture, .. }) if (picture.width(), picture.height()) != (card.width, card.height) => {
+            let detail = format!(
+                "the model takes pictures of {}×{} pixels, and this one has {}×{}",
+                card.width,
+                card.height,
+                picture.width(),
+                picture.height()
+            );
+            Some(Failure {
+                code: FailureCode::Rejected,
+                detail,
+            })
+        }
+        Ok(_) => None,
+    }
+}
+
+fn fail(delivery: Delivery, error: Failure) -> Predicted {
+    tracing::warn!(inference = %delivery.id, code = ?error.code, "failed: {}", error.detail);
+    let ttl = delivery.job.as_ref().map_or(UNREADABLE_TTL, |job| job.result_ttl);
+    Predicted {
+        finished: Finished {
+            id: delivery.id,
+            outcome: Outcome::Failed { error },
+            ttl,
+        },
+        delivery,
+    }
+}
+
+fn pixels(part: &[Delivery]) -> Vec<u8> {
+    let jobs = part.iter().filter_map(|delivery| delivery.job.as_ref().ok());
+    jobs.flat_map(|job| job.picture.pixels()).copied().collect()
+}
+
+/// The first of the largest; NaN is never larger.
+fn most_likely(probabilities: &[f32]) -> u16 {
+    let mut best = 0;
+    for (class, probability) in probabilities.iter().enumerate() {
+        if *probability > probabilities[best] {
+            best = class;
+        }
+    }
+    u16::try_from(best).unwrap_or(u16::MAX)
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
+}
