@@ -4,3 +4,5 @@
 mod harness;
 
 mod architecture;
+mod broker;
+mod store;
