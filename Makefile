@@ -1,0 +1,25 @@
+# What people and CI type. `make help` lists it.
+
+SHELL := /bin/sh
+# Debian keeps servers where a user's shell does not look.
+export PATH := $(PATH):/usr/sbin:/sbin
+
+.PHONY: help test lint release servers
+
+help: ## Show this list
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 20
+
+test: servers ## Run every test; installs RabbitMQ and Redis from the system's packages if they are missing
+	cargo test --locked
+
+lint: ## Check form, lints and documentation
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
+
+release: ## Build the executable, target/release/mnistq
+	cargo build --locked --release
+
+servers:
+	@command -v rabbitmq-server >/dev/null || .ci/install rabbitmq-server
+	@command -v redis-server >/dev/null || command -v valkey-server >/dev/null || .ci/install redis-server
