@@ -3,6 +3,7 @@
 //! Put your own network behind [`Model`], and queue, batching, store and API stay as they are. Knows no
 //! queue, no job and no image format.
 
+pub mod kernels;
 pub mod parameters;
 
 /// A network on its own thread, asked for one batch at a time.

@@ -5,4 +5,5 @@ mod harness;
 
 mod architecture;
 mod broker;
+mod kernels;
 mod store;
