@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use mnistq::job::{Failure, FailureCode, JobId, ModelName, Outcome, Prediction, Timings};
 use mnistq::store::{Entry, Finished, ResultStore};
 
@@ -339,21 +340,19 @@ async fn a_thousand_waiters_each_get_their_own_outcome<R: Results>() {
     for job in &jobs {
         front_end.reserve(job.id, LONG).await.unwrap();
     }
-    let waiters: Vec<_> = jobs
-        .iter()
-        .map(|job| {
-            let (store, id) = (Arc::clone(&front_end), job.id);
-            tokio::spawn(async move { store.wait(id, LONG).await.unwrap() })
-        })
-        .collect();
-    for batch in jobs.chunks(64) {
-        for answer in worker.finish(batch).await {
-            answer.unwrap();
+    let mut waiting = join_all(jobs.iter().map(|job| front_end.wait(job.id, LONG)));
+    assert!(stays_pending(&mut waiting).await, "they did not wait");
+    let finishing = async {
+        for batch in jobs.chunks(64) {
+            for answer in worker.finish(batch).await {
+                answer.unwrap();
+            }
         }
-    }
-    for (job, waiter) in jobs.into_iter().zip(waiters) {
-        let entry = within("each of a thousand waiters wakes", waiter).await.unwrap();
-        assert_eq!(entry, Some(Entry::Finished(job.outcome)));
+    };
+    let both = async { tokio::join!(waiting, finishing) };
+    let (entries, ()) = within("each of a thousand waiters wakes", both).await;
+    for (job, entry) in jobs.into_iter().zip(entries) {
+        assert_eq!(entry.unwrap(), Some(Entry::Finished(job.outcome)));
     }
 }
 
@@ -362,16 +361,11 @@ async fn many_may_wait_for_one_job<R: Results>() {
     let store = results.open().await;
     let id = JobId::issue();
     store.reserve(id, LONG).await.unwrap();
-    let waiters: Vec<_> = (0..50)
-        .map(|_| {
-            let store = Arc::clone(&store);
-            tokio::spawn(async move { store.wait(id, LONG).await.unwrap() })
-        })
-        .collect();
+    let mut waiting = join_all((0..50).map(|_| store.wait(id, LONG)));
+    assert!(stays_pending(&mut waiting).await, "they did not wait");
     finish(&store, id, &succeeded(3)).await;
-    for waiter in waiters {
-        let entry = within("each of fifty waiters wakes", waiter).await.unwrap();
-        assert_eq!(entry, Some(Entry::Finished(succeeded(3))));
+    for entry in within("each of fifty waiters wakes", waiting).await {
+        assert_eq!(entry.unwrap(), Some(Entry::Finished(succeeded(3))));
     }
 }
 
