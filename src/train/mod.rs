@@ -2,6 +2,8 @@
 //!
 //! Meets the rest of the system only in [`crate::model`]: knows no queue, no store and no HTTP.
 
+pub mod dropout;
+
 use crate::model::ModelError;
 use crate::model::parameters::Parameters;
 
