@@ -100,8 +100,9 @@ mod tests {
             let factors: Vec<f32> = (0..100)
                 .flat_map(|i| factors(DROPOUT.mask(layer, 7, i)))
                 .collect();
-            let zeros = factors.iter().filter(|factor| **factor == 0.0).count() as f32 / factors.len() as f32;
-            let mean = factors.iter().sum::<f32>() / factors.len() as f32;
+            let share = |sum: f64| sum / factors.len() as f64;
+            let zeros = share(factors.iter().filter(|factor| **factor == 0.0).count() as f64);
+            let mean = share(factors.iter().map(|factor| f64::from(*factor)).sum());
             assert!((zeros - rate).abs() < 0.003, "{layer:?}: {zeros}");
             assert!((mean - 1.0).abs() < 0.005, "{layer:?}: {mean}");
         }
