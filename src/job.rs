@@ -278,6 +278,56 @@ pub enum Outcome {
     Cancelled,
 }
 
+/// Version of [`Outcome::encode`].
+const OUTCOME_VERSION: u8 = 1;
+
+#[derive(Serialize, Deserialize)]
+struct Stored<T> {
+    v: u8,
+    #[serde(flatten)]
+    outcome: T,
+}
+
+/// Why bytes from a store are no outcome.
+#[derive(Debug, thiserror::Error)]
+pub enum OutcomeError {
+    /// A newer executable wrote this.
+    #[error("the outcome has version {0}, and this executable reads version {OUTCOME_VERSION}: update it")]
+    Version(u8),
+    /// Not JSON of ours.
+    #[error("the stored outcome can't be read")]
+    Unreadable(#[from] serde_json::Error),
+}
+
+impl Outcome {
+    /// The stored form: a JSON object with its version.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let stored = Stored {
+            v: OUTCOME_VERSION,
+            outcome: self,
+        };
+        // Only a map with keys that are no texts, or a failing writer, could fail: here is neither.
+        serde_json::to_vec(&stored).unwrap_or_default()
+    }
+
+    /// Reads a stored form.
+    ///
+    /// # Errors
+    /// [`OutcomeError`] says why it can't be read.
+    pub fn decode(stored: &[u8]) -> Result<Self, OutcomeError> {
+        #[derive(Deserialize)]
+        struct Version {
+            v: u8,
+        }
+        let Version { v } = serde_json::from_slice(stored)?;
+        if v != OUTCOME_VERSION {
+            return Err(OutcomeError::Version(v));
+        }
+        Ok(serde_json::from_slice::<Stored<Self>>(stored)?.outcome)
+    }
+}
+
 /// A model's answer to one picture.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Prediction {

@@ -3,6 +3,8 @@
 //! In come jobs, out come deliveries, each of which is acknowledged once its outcome is stored, or goes
 //! back to the queue. Knows [`Job`] and nothing of pictures, models, results or HTTP.
 
+pub mod sqlite;
+
 use std::num::NonZeroU16;
 
 use async_trait::async_trait;

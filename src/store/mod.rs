@@ -3,6 +3,8 @@
 //! In come reservations and outcomes, out come entries. Knows [`JobId`] and [`Outcome`], and nothing of
 //! queues, pictures, models or HTTP.
 
+pub mod sqlite;
+
 use std::time::Duration;
 
 use async_trait::async_trait;

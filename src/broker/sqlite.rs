@@ -1,0 +1,109 @@
+//! The embedded broker: a table of jobs in the database file, shared by the processes of one machine.
+//!
+//! Publishing is a durable insert; taking marks a row with its owner; acknowledging deletes it. No clock
+//! decides anything: a consumer that stops raising its beat loses what it has in hand (see `consumer`).
+
+mod consumer;
+
+use std::num::NonZeroU16;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rusqlite::{Connection, params};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::{Broker, BrokerError, Consumer, PublishError, Settings};
+use crate::database::{Database, DatabaseError};
+use crate::job::Job;
+use consumer::{Pump, count_waiting};
+
+/// How long a consumer's beat may stand still before its jobs return to the queue. Long enough for a machine
+/// that swaps, short enough that a crashed worker's jobs are not missed.
+pub const LEASE: Duration = Duration::from_secs(5);
+
+/// A queue in a database file.
+pub struct SqliteBroker {
+    database: Database,
+    queue_limit: u32,
+    lease: Duration,
+}
+
+impl SqliteBroker {
+    /// The queue in this database. The queue's name does not matter: a file holds one queue.
+    #[must_use]
+    pub fn new(database: Database, settings: &Settings) -> Self {
+        Self {
+            database,
+            queue_limit: settings.queue_limit,
+            lease: LEASE,
+        }
+    }
+
+    /// The same with another lease, for tests that don't want to wait for [`LEASE`].
+    #[must_use]
+    pub fn with_lease(self, lease: Duration) -> Self {
+        Self { lease, ..self }
+    }
+}
+
+#[async_trait]
+impl Broker for SqliteBroker {
+    async fn publish(&self, job: &Job) -> Result<(), PublishError> {
+        let (id, body, limit) = (*job.id.as_bytes(), job.encode(), self.queue_limit);
+        let insert = move |connection: &Connection| {
+            let statement =
+                "INSERT INTO jobs (id, body) SELECT ?1, ?2 WHERE (SELECT waiting FROM backlog) < ?3";
+            connection
+                .prepare_cached(statement)?
+                .execute(params![id, body, limit])
+        };
+        match self
+            .database
+            .write_durably(insert)
+            .await
+            .map_err(BrokerError::from)?
+        {
+            0 => Err(PublishError::Full),
+            _ => Ok(()),
+        }
+    }
+
+    async fn consume(&self, prefetch: NonZeroU16) -> Result<Consumer, BrokerError> {
+        let (deliveries, received) = mpsc::channel(prefetch.get().into());
+        let stop = CancellationToken::new();
+        let pump = Pump::register(self.database.clone(), self.lease, deliveries).await?;
+        let running = tokio::spawn(pump.run(prefetch.get().into(), stop.clone()));
+        Ok(Consumer::new(received, stop, running))
+    }
+
+    async fn backlog(&self) -> Result<u64, BrokerError> {
+        Ok(self.database.read(count_waiting)?.unsigned_abs())
+    }
+
+    async fn check(&self) -> Result<(), BrokerError> {
+        self.backlog().await.map(drop)
+    }
+
+    async fn close(&self) {}
+}
+
+impl From<DatabaseError> for BrokerError {
+    fn from(error: DatabaseError) -> Self {
+        let address = error.address();
+        match error {
+            DatabaseError::Full { .. } | DatabaseError::Unavailable { .. } | DatabaseError::Closed { .. } => {
+                Self::Unavailable {
+                    address,
+                    source: Box::new(error),
+                }
+            }
+            DatabaseError::Open { .. } | DatabaseError::Damaged { .. } | DatabaseError::Newer { .. } => {
+                Self::Refused {
+                    address,
+                    source: Box::new(error),
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! The embedded store: a table of reservations and outcomes in the database file.
+//!
+//! The first outcome wins inside one transaction. Whoever waits for an outcome is woken by the commit that
+//! stores it, in this process or in another.
+
+mod waiters;
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use rusqlite::{Connection, OptionalExtension, params};
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::{Entry, Finished, ResultStore, Settings, StoreError};
+use crate::database::{Database, DatabaseError};
+use crate::job::{JobId, Outcome};
+use waiters::Waiters;
+
+/// How often what has expired is removed.
+const SWEEP: Duration = Duration::from_secs(10);
+/// Rows removed in one transaction, so that nobody waits long for one.
+const SWEPT_AT_ONCE: usize = 1000;
+
+/// A result store in a database file.
+pub struct SqliteStore {
+    database: Database,
+    waiters: Arc<Waiters>,
+}
+
+impl SqliteStore {
+    /// The store in this database. The prefix does not matter: a file holds one store. Starts the tasks that
+    /// wake waiters and remove what has expired, which end with it; so it must be called within a runtime.
+    #[must_use]
+    pub fn new(database: Database, _: &Settings) -> Self {
+        let waiters = Arc::new(Waiters::default());
+        tokio::spawn(waiters::wake(database.clone(), Arc::downgrade(&waiters)));
+        let (swept, alive) = (database.clone(), Arc::downgrade(&waiters));
+        tokio::spawn(async move {
+            while alive.strong_count() > 0 {
+                sweep(&swept).await;
+                sleep(SWEEP).await;
+            }
+        });
+        Self { database, waiters }
+    }
+}
+
+#[async_trait]
+impl ResultStore for SqliteStore {
+    async fn reserve(&self, id: JobId, ttl: Duration) -> Result<(), StoreError> {
+        let expires = expiry(ttl);
+        let reserve = move |connection: &Connection| {
+            let statement = "INSERT INTO results (id, expires_ms) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+            connection
+                .prepare_cached(statement)?
+                .execute(params![id.as_bytes(), expires])
+        };
+        Ok(self.database.write(reserve).await.map(drop)?)
+    }
+
+    async fn release(&self, id: JobId) -> Result<(), StoreError> {
+        let release = move |connection: &Connection| {
+            let statement = "DELETE FROM results WHERE id = ?1 AND outcome IS NULL";
+            connection.prepare_cached(statement)?.execute([id.as_bytes()])
+        };
+        Ok(self.database.write(release).await.map(drop)?)
+    }
+
+    async fn finish(&self, finished: &[Finished]) -> Vec<Result<(), StoreError>> {
+        let rows: Vec<_> = finished
+            .iter()
+            .map(|finished| {
+                (
+                    *finished.id.as_bytes(),
+                    finished.outcome.encode(),
+                    expiry(finished.ttl),
+                )
+            })
+            .collect();
+        // Durable, since the acknowledgement that follows may go to a broker elsewhere.
+        let stored = self
+            .database
+            .write_durably(move |connection| insert_outcomes(connection, &rows))
+            .await;
+        finished
+            .iter()
+            .map(|_| stored.clone().map_err(StoreError::from))
+            .collect()
+    }
+
+    async fn fetch(&self, id: JobId) -> Result<Option<Entry>, StoreError> {
+        let outcome = |connection: &Connection| {
+            let statement = "SELECT outcome FROM results WHERE id = ?1 AND expires_ms > ?2";
+            let mut statement = connection.prepare_cached(statement)?;
+            let row = statement.query_row(params![id.as_bytes(), now_ms()], |row| {
+                row.get::<_, Option<Vec<u8>>>(0)
+            });
+            row.optional()
+        };
+        match self.database.read(outcome)? {
+            None => Ok(None),
+            Some(None) => Ok(Some(Entry::Queued)),
+            Some(Some(stored)) => match Outcome::decode(&stored) {
+                Ok(outcome) => Ok(Some(Entry::Finished(outcome))),
+                Err(error) => Err(StoreError::Refused {
+                    address: format!("sqlite:{}", self.database.path().display()),
+                    source: Box::new(error),
+                }),
+            },
+        }
+    }
+
+    async fn wait(&self, id: JobId, limit: Duration) -> Result<Option<Entry>, StoreError> {
+        let deadline = Instant::now() + limit;
+        let waiter = self.waiters.register(id);
+        loop {
+            let woken = waiter.woken();
+            match self.fetch(id).await? {
+                Some(Entry::Queued) => {}
+                known => return Ok(known),
+            }
+            if timeout_at(deadline, woken).await.is_err() {
+                return self.fetch(id).await;
+            }
+        }
+    }
+
+    async fn erase(&self, id: JobId) -> Result<bool, StoreError> {
+        let erase = move |connection: &Connection| {
+            let statement = "DELETE FROM results WHERE id = ?1 AND expires_ms > ?2";
+            connection
+                .prepare_cached(statement)?
+                .execute(params![id.as_bytes(), now_ms()])
+        };
+        Ok(self.database.write(erase).await? > 0)
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        let probe = |connection: &Connection| {
+            connection
+                .prepare_cached("SELECT last FROM finishes")?
+                .query_row([], |row| row.get::<_, i64>(0))
+        };
+        Ok(self.database.read(probe).map(drop)?)
+    }
+
+    async fn close(&self) {}
+}
+
+type Row = ([u8; 16], Vec<u8>, i64);
+
+fn insert_outcomes(connection: &Connection, rows: &[Row]) -> rusqlite::Result<()> {
+    let number = "UPDATE finishes SET last = last + ?1 RETURNING last - ?1";
+    let before: i64 = connection
+        .prepare_cached(number)?
+        .query_row([rows.len() as i64], |row| row.get(0))?;
+    // A row that has expired is as good as none.
+    let insert = "INSERT INTO results (id, outcome, finished, expires_ms) VALUES (?1, ?2, ?3, ?4)
+        ON CONFLICT (id) DO UPDATE
+        SET outcome = excluded.outcome, finished = excluded.finished, expires_ms = excluded.expires_ms
+        WHERE results.outcome IS NULL OR results.expires_ms <= ?5";
+    let mut insert = connection.prepare_cached(insert)?;
+    for ((id, outcome, expires), number) in rows.iter().zip(before + 1..) {
+        insert.execute(params![id, outcome, number, expires, now_ms()])?;
+    }
+    Ok(())
+}
+
+async fn sweep(database: &Database) {
+    loop {
+        let remove = |connection: &Connection| {
+            let statement = "DELETE FROM results WHERE id IN
+                (SELECT id FROM results WHERE expires_ms <= ?1 ORDER BY expires_ms LIMIT ?2)";
+            connection
+                .prepare_cached(statement)?
+                .execute(params![now_ms(), SWEPT_AT_ONCE as i64])
+        };
+        match database.write(remove).await {
+            Ok(removed) if removed == SWEPT_AT_ONCE => {}
+            Ok(_) => return,
+            Err(error) => return tracing::warn!("expired results stay for now: {error}"),
+        }
+    }
+}
+
+fn now_ms() -> i64 {
+    let now = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn expiry(ttl: Duration) -> i64 {
+    now_ms().saturating_add(i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX))
+}
+
+impl From<DatabaseError> for StoreError {
+    fn from(error: DatabaseError) -> Self {
+        let address = error.address();
+        match error {
+            DatabaseError::Full { .. } => Self::Full {
+                address,
+                source: Box::new(error),
+            },
+            DatabaseError::Unavailable { .. } | DatabaseError::Closed { .. } => Self::Unavailable {
+                address,
+                source: Box::new(error),
+            },
+            DatabaseError::Open { .. } | DatabaseError::Damaged { .. } | DatabaseError::Newer { .. } => {
+                Self::Refused {
+                    address,
+                    source: Box::new(error),
+                }
+            }
+        }
+    }
+}
