@@ -10,6 +10,8 @@ use mnistq::job::{Job, JobId, Picture};
 
 use crate::harness::{eventually, stays_pending, within};
 
+mod sqlite;
+
 /// A queue of one implementation, empty at first.
 trait Queue: Sized {
     /// A fresh queue in which `limit` jobs may wait.
@@ -18,8 +20,8 @@ trait Queue: Sized {
     /// A broker for this queue, as another process would open it.
     async fn open(&self) -> Arc<dyn Broker>;
 
-    /// Another fresh queue, on the same broker.
-    fn beside(&self) -> Self;
+    /// Another fresh queue: on the same broker, where one holds several.
+    async fn beside(&self) -> Self;
 
     /// Puts bytes on the queue that need not be a job's.
     async fn publish_bytes(&self, id: JobId, body: &[u8]);
@@ -32,7 +34,16 @@ trait Queue: Sized {
 
 /// Makes one test of each promise for each implementation.
 macro_rules! contract {
-    ($($promise:ident,)+) => {};
+    ($($promise:ident,)+) => {
+        mod on_sqlite {
+            $(
+                #[tokio::test]
+                async fn $promise() {
+                    super::$promise::<super::sqlite::SqliteQueue>().await;
+                }
+            )+
+        }
+    };
 }
 
 contract! {
@@ -454,7 +465,7 @@ async fn the_backlog_counts_what_waits<Q: Queue>() {
 
 async fn queues_of_other_names_are_apart<Q: Queue>() {
     let queue = Q::fresh().await;
-    let other = queue.beside();
+    let other = queue.beside().await;
     let published = publish(&queue.open().await, 1).await;
     nothing_is_left(&other).await;
     assert_eq!(

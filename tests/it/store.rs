@@ -9,6 +9,8 @@ use mnistq::store::{Entry, Finished, ResultStore};
 
 use crate::harness::{eventually, stays_pending, within};
 
+mod sqlite;
+
 const LONG: Duration = Duration::from_secs(3_600);
 const SHORT: Duration = Duration::from_millis(50);
 
@@ -17,8 +19,8 @@ trait Results: Sized {
     /// Fresh results.
     async fn fresh() -> Self;
 
-    /// Other results, none at first, in the same place under another prefix.
-    fn beside(&self) -> Self;
+    /// Other results, none at first: in the same place, where one holds several.
+    async fn beside(&self) -> Self;
 
     /// A store for these results, as another process would open it.
     async fn open(&self) -> Arc<dyn ResultStore>;
@@ -26,7 +28,16 @@ trait Results: Sized {
 
 /// Makes one test of each promise for each implementation.
 macro_rules! contract {
-    ($($promise:ident,)+) => {};
+    ($($promise:ident,)+) => {
+        mod on_sqlite {
+            $(
+                #[tokio::test]
+                async fn $promise() {
+                    super::$promise::<super::sqlite::SqliteResults>().await;
+                }
+            )+
+        }
+    };
 }
 
 contract! {
@@ -59,7 +70,8 @@ contract! {
 }
 
 async fn an_unknown_job_is_unknown<R: Results>() {
-    let store = R::fresh().await.open().await;
+    let results = R::fresh().await;
+    let store = results.open().await;
     assert_eq!(store.fetch(JobId::issue()).await.unwrap(), None);
 }
 
@@ -401,7 +413,7 @@ async fn outcomes_survive_the_end_of_every_process<R: Results>() {
 
 async fn stores_with_other_prefixes_are_apart<R: Results>() {
     let results = R::fresh().await;
-    let others = results.beside();
+    let others = results.beside().await;
     let (store, other) = (results.open().await, others.open().await);
     let id = JobId::issue();
     store.reserve(id, LONG).await.unwrap();

@@ -1,0 +1,29 @@
+//! The embedded store: a database file holds one system's results.
+
+use std::sync::Arc;
+
+use mnistq::database::Database;
+use mnistq::store::sqlite::SqliteStore;
+use mnistq::store::{ResultStore, Settings};
+use tempfile::TempDir;
+
+use super::Results;
+use crate::harness::process::folder;
+
+/// Results in a file of their own.
+pub struct SqliteResults(TempDir);
+
+impl Results for SqliteResults {
+    async fn fresh() -> Self {
+        Self(folder())
+    }
+
+    async fn beside(&self) -> Self {
+        Self::fresh().await
+    }
+
+    async fn open(&self) -> Arc<dyn ResultStore> {
+        let database = Database::open(&self.0.path().join("results.db")).unwrap();
+        Arc::new(SqliteStore::new(database, &Settings::default()))
+    }
+}
