@@ -3,6 +3,7 @@
 //! Meets the rest of the system only in [`crate::model`]: knows no queue, no store and no HTTP.
 
 pub mod dropout;
+pub mod kernels;
 
 use crate::model::ModelError;
 use crate::model::parameters::Parameters;

@@ -76,7 +76,7 @@ impl Kernel for ConvolveHalf<'_> {
             for v in 0..4 {
                 let y = output_tile(&self.scratch.products, tile, v);
                 for window in 0..4 {
-                    let [a, b, c, d] = pool_window(&y, window);
+                    let [a, b, c, d] = [0, 1, 2, 3].map(|place| &y[window_output(window, place)]);
                     let bias = &self.network.conv2_bias[v];
                     let pooled = &mut self.features[pooled_pixel(tile, window)][v];
                     for lane in 0..LANES {
@@ -119,7 +119,7 @@ pub(crate) fn convolve<I: Instructions>(network: &Network, pixels: &[u8], scratc
 
 /// Grey values to zero mean and unit deviation over MNIST; the constants are those of PyTorch's MNIST example.
 #[inline(always)]
-fn normalize(pixels: &[u8], normalized: &mut [f32]) {
+pub(crate) fn normalize(pixels: &[u8], normalized: &mut [f32]) {
     for (out, pixel) in normalized.iter_mut().zip(pixels) {
         *out = (f32::from(*pixel) / 255.0 - 0.1307) / 0.3081;
     }
@@ -127,7 +127,7 @@ fn normalize(pixels: &[u8], normalized: &mut [f32]) {
 
 /// conv1 and ReLU.
 #[inline(always)]
-fn conv1<I: Instructions>(network: &Network, pixels: &[f32], out: &mut [Channels32]) {
+pub(crate) fn conv1<I: Instructions>(network: &Network, pixels: &[f32], out: &mut [Channels32]) {
     for y in 0..CONV1_ROWS {
         let rows = &pixels[y * SIDE..][..3 * SIDE];
         let out = &mut out[y * CONV1_SIDE..][..CONV1_SIDE];
@@ -154,16 +154,21 @@ fn conv1<I: Instructions>(network: &Network, pixels: &[f32], out: &mut [Channels
 #[inline(always)]
 pub(crate) fn input_tiles(conv1: &[Channels32], inputs: &mut [Channels32]) {
     for tile in 0..TILES {
-        let corner = tile / TILES_ROW * OUTPUTS * CONV1_SIDE + tile % TILES_ROW * OUTPUTS;
         for v in 0..2 {
             let from = Grid {
-                vectors: &conv1[corner..].as_flattened()[v..],
+                vectors: &conv1[tile_corner(tile)..].as_flattened()[v..],
                 row: CONV1_SIDE * 2,
                 column: 2,
             };
             both_axes(winograd::input, &from, &mut winograd_tile_mut(inputs, tile, v));
         }
     }
+}
+
+/// Where a tile begins in conv1's output.
+#[inline(always)]
+pub(crate) fn tile_corner(tile: usize) -> usize {
+    tile / TILES_ROW * OUTPUTS * CONV1_SIDE + tile % TILES_ROW * OUTPUTS
 }
 
 /// One vector of a tile in the Winograd domain.
@@ -207,16 +212,11 @@ pub(crate) fn output_tile(products: &[Channels64], tile: usize, v: usize) -> [La
     y
 }
 
-/// The four outputs that one pooled pixel is the largest of, in PyTorch's order.
+/// The outputs that a pooled pixel, one of a tile's 2×2, is the largest of: the place, 0 to 3, of each in its window.
 #[inline(always)]
-pub(crate) fn pool_window(y: &[Lanes; OUTPUTS * OUTPUTS], window: usize) -> [&Lanes; 4] {
-    let first = window / 2 * 2 * OUTPUTS + window % 2 * 2;
-    [
-        &y[first],
-        &y[first + 1],
-        &y[first + OUTPUTS],
-        &y[first + OUTPUTS + 1],
-    ]
+pub(crate) fn window_output(window: usize, place: usize) -> usize {
+    let (y, x) = (window / 2 * 2 + place / 2, window % 2 * 2 + place % 2);
+    y * OUTPUTS + x
 }
 
 /// Where a tile's pooled pixel, one of 2×2, lies in its half.

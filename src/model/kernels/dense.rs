@@ -4,7 +4,7 @@
 
 use super::convolution::{Features, POOLED};
 use super::dispatch::{Instructions, Kernel};
-use super::lanes::{Channels64, LANES, Lanes, flat, multiply_add, relu};
+use super::lanes::{Channels64, Lanes, add_scaled, flat, relu};
 use super::layout::Network;
 use super::product::{Matrix, multiply_onto};
 
@@ -76,11 +76,9 @@ impl Kernel for Classify<'_> {
 /// fc2: the logits are the first ten numbers.
 #[inline(always)]
 pub(crate) fn fc2<I: Instructions>(network: &Network, units: &[f32; 128]) -> Lanes {
-    let mut logits = network.fc2_bias;
+    let [mut logits] = network.fc2_bias;
     for unit in 0..128 {
-        for lane in 0..LANES {
-            logits[lane] = multiply_add::<I>(units[unit], network.fc2[unit][lane], logits[lane]);
-        }
+        logits = add_scaled::<I>(logits, units[unit], &network.fc2[unit][0]);
     }
     logits
 }

@@ -10,18 +10,30 @@ pub(crate) const LANES: usize = 16;
 
 /// Sixteen neighbouring channels.
 pub(crate) type Lanes = [f32; LANES];
+/// The ten classes and six zeros.
+pub(crate) type Channels16 = [Lanes; 1];
 /// The 32 channels of a pixel after conv1.
 pub(crate) type Channels32 = [Lanes; 2];
 /// The 64 channels of a pixel after conv2, or half of the 128 hidden units.
 pub(crate) type Channels64 = [Lanes; 4];
 
 pub(crate) const ZERO: Lanes = [0.0; LANES];
+pub(crate) const ZERO16: Channels16 = [ZERO; 1];
 pub(crate) const ZERO32: Channels32 = [ZERO; 2];
 pub(crate) const ZERO64: Channels64 = [ZERO; 4];
 
 /// The numbers of these vectors, in a row.
 pub(crate) fn flat<const WIDTH: usize>(vectors: &[[Lanes; WIDTH]]) -> &[f32] {
     vectors.as_flattened().as_flattened()
+}
+
+/// a + b.
+#[inline(always)]
+pub(crate) fn add(mut a: Lanes, b: &Lanes) -> Lanes {
+    for lane in 0..LANES {
+        a[lane] += b[lane];
+    }
+    a
 }
 
 /// factor · lanes + sum.

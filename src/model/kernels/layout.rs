@@ -4,10 +4,12 @@
 //! the 12×12 pixels that fc1 reads. Here the axes are reversed, `[positions][channels][outputs]`, so that the
 //! outputs of one input are neighbours. Knows no arithmetic but the Winograd transform of conv2's weights.
 
+use std::slice::{from_mut, from_ref};
+
 use super::cores::Cores;
 use super::dispatch::{Instructions, Kernel};
-use super::lanes::{Channels32, Channels64, LANES, Lanes, ZERO, ZERO32, ZERO64, add_scaled};
-use super::winograd::{G, POSITIONS, TILE};
+use super::lanes::{Channels16, Channels32, Channels64, LANES, Lanes, ZERO16, ZERO32, ZERO64, add_scaled};
+use super::winograd::{POSITIONS, TILE, weight_factor};
 use crate::model::parameters::Parameters;
 
 /// All parameters of MNISTNet, or one number for each of them, such as an optimizer's averages.
@@ -25,8 +27,8 @@ pub(crate) struct Network {
     pub(crate) fc1: [Vec<Channels64>; 2],
     pub(crate) fc1_bias: [Channels64; 2],
     /// `[128 hidden units]` of 10 outputs and 6 zeros.
-    pub(crate) fc2: Vec<Lanes>,
-    pub(crate) fc2_bias: Lanes,
+    pub(crate) fc2: Vec<Channels16>,
+    pub(crate) fc2_bias: Channels16,
 }
 
 impl Network {
@@ -40,28 +42,42 @@ impl Network {
             conv2_winograd: vec![ZERO64; POSITIONS * 32],
             fc1: [vec![ZERO64; 144 * 64], vec![ZERO64; 144 * 64]],
             fc1_bias: [ZERO64; 2],
-            fc2: vec![ZERO; 128],
-            fc2_bias: ZERO,
+            fc2: vec![ZERO16; 128],
+            fc2_bias: ZERO16,
         };
         channels_last(conv1, 1, &mut network.conv1);
-        channels_last(conv1_bias, 1, std::slice::from_mut(&mut network.conv1_bias));
+        channels_last(conv1_bias, 1, from_mut(&mut network.conv1_bias));
         channels_last(conv2, 32, &mut network.conv2);
-        channels_last(conv2_bias, 1, std::slice::from_mut(&mut network.conv2_bias));
+        channels_last(conv2_bias, 1, from_mut(&mut network.conv2_bias));
         for (panel, weights) in network.fc1.iter_mut().zip(fc1.chunks(64 * 9216)) {
             channels_last(weights, 64, panel);
         }
         for (panel, biases) in network.fc1_bias.iter_mut().zip(fc1_bias.chunks(64)) {
-            channels_last(biases, 1, std::slice::from_mut(panel));
+            channels_last(biases, 1, from_mut(panel));
         }
-        channels_last(fc2, 128, as_rows(&mut network.fc2));
-        channels_last(fc2_bias, 1, as_rows(std::slice::from_mut(&mut network.fc2_bias)));
+        channels_last(fc2, 128, &mut network.fc2);
+        channels_last(fc2_bias, 1, from_mut(&mut network.fc2_bias));
         network
     }
-}
 
-/// Rows of one vector each.
-fn as_rows(vectors: &mut [Lanes]) -> &mut [[Lanes; 1]] {
-    vectors.as_chunks_mut().0
+    /// The way back: the same numbers in PyTorch's order.
+    pub(crate) fn parameters(&self) -> Parameters {
+        let mut parameters = Parameters::zeros();
+        let [conv1, conv1_bias, conv2, conv2_bias, fc1, fc1_bias, fc2, fc2_bias] = parameters.arrays_mut();
+        outputs_first(&self.conv1, 1, conv1);
+        outputs_first(from_ref(&self.conv1_bias), 1, conv1_bias);
+        outputs_first(&self.conv2, 32, conv2);
+        outputs_first(from_ref(&self.conv2_bias), 1, conv2_bias);
+        for (panel, weights) in self.fc1.iter().zip(fc1.chunks_mut(64 * 9216)) {
+            outputs_first(panel, 64, weights);
+        }
+        for (panel, biases) in self.fc1_bias.iter().zip(fc1_bias.chunks_mut(64)) {
+            outputs_first(from_ref(panel), 1, biases);
+        }
+        outputs_first(&self.fc2, 128, fc2);
+        outputs_first(from_ref(&self.fc2_bias), 1, fc2_bias);
+        parameters
+    }
 }
 
 /// `[outputs][channels][positions]` into `[positions][channels]` of outputs.
@@ -71,6 +87,17 @@ fn channels_last<const WIDTH: usize>(layer: &[f32], channels: usize, rows: &mut 
         for (i, weight) in weights.iter().enumerate() {
             let (channel, position) = (i / positions, i % positions);
             rows[position * channels + channel][output / LANES][output % LANES] = *weight;
+        }
+    }
+}
+
+/// `[positions][channels]` of outputs into `[outputs][channels][positions]`.
+fn outputs_first<const WIDTH: usize>(rows: &[[Lanes; WIDTH]], channels: usize, layer: &mut [f32]) {
+    let positions = rows.len() / channels;
+    for (output, weights) in layer.chunks_mut(rows.len()).enumerate() {
+        for (i, weight) in weights.iter_mut().enumerate() {
+            let (channel, position) = (i / positions, i % positions);
+            *weight = rows[position * channels + channel][output / LANES][output % LANES];
         }
     }
 }
@@ -102,7 +129,7 @@ impl Kernel for TransformWeights<'_> {
             for channel in 0..32 {
                 let mut sum = ZERO64;
                 for tap in 0..9 {
-                    let factor = G[self.row][tap / 3] * G[column][tap % 3];
+                    let factor = weight_factor(self.row * TILE + column, tap);
                     for v in 0..4 {
                         sum[v] = add_scaled::<I>(sum[v], factor, &self.conv2[tap * 32 + channel][v]);
                     }
@@ -110,5 +137,26 @@ impl Kernel for TransformWeights<'_> {
                 self.out[column * 32 + channel] = sum;
             }
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::model::parameters::TENSORS;
+
+    #[test]
+    fn parameters_survive_the_change_of_order() {
+        let mut count = 0.0;
+        let arrays = TENSORS.map(|(_, shape)| {
+            let array: Vec<f32> = (0..shape.iter().product())
+                .map(|i: usize| count + i as f32)
+                .collect();
+            count += array.len() as f32;
+            array
+        });
+        let parameters = Parameters::new(arrays).unwrap();
+        assert!(Network::new(&parameters).parameters() == parameters);
     }
 }

@@ -34,6 +34,20 @@ pub(crate) fn multiply_onto<I: Instructions, const ROWS: usize, const WIDTH: usi
     in_blocks::<I, ROWS, WIDTH, true>(out, left, right);
 }
 
+/// out\[r\] += Σₖ left\[k\]\[r\] · right\[k\], for four rows: the product with the transposed left matrix.
+#[inline(always)]
+pub(crate) fn multiply_turned_onto<I: Instructions, const WIDTH: usize>(
+    out: &mut [[Lanes; WIDTH]; 4],
+    left: Matrix<'_>,
+    right: &[[Lanes; WIDTH]],
+) {
+    if I::WIDE {
+        turned_block::<I, WIDTH, WIDTH>(out, left, right);
+    } else {
+        turned_block::<I, WIDTH, 1>(out, left, right);
+    }
+}
+
 #[inline(always)]
 fn in_blocks<I: Instructions, const ROWS: usize, const WIDTH: usize, const ONTO: bool>(
     out: &mut [[Lanes; WIDTH]],
@@ -106,6 +120,31 @@ fn block<I: Instructions, const ROWS: usize, const WIDTH: usize, const AT_ONCE: 
             }
         }
         for r in 0..ROWS {
+            out[r][first..first + AT_ONCE].copy_from_slice(&sums[r]);
+        }
+    }
+}
+
+#[inline(always)]
+fn turned_block<I: Instructions, const WIDTH: usize, const AT_ONCE: usize>(
+    out: &mut [[Lanes; WIDTH]; 4],
+    left: Matrix<'_>,
+    right: &[[Lanes; WIDTH]],
+) {
+    for first in (0..WIDTH).step_by(AT_ONCE) {
+        let mut sums = [[ZERO; AT_ONCE]; 4];
+        for r in 0..4 {
+            sums[r].copy_from_slice(&out[r][first..first + AT_ONCE]);
+        }
+        for k in 0..right.len() {
+            let column = &left.numbers[k * left.stride..][..4];
+            for r in 0..4 {
+                for n in 0..AT_ONCE {
+                    sums[r][n] = add_scaled::<I>(sums[r][n], column[r], &right[k][first + n]);
+                }
+            }
+        }
+        for r in 0..4 {
             out[r][first..first + AT_ONCE].copy_from_slice(&sums[r]);
         }
     }

@@ -21,7 +21,7 @@ pub(crate) const OUTPUTS: usize = 4;
 pub(crate) const POSITIONS: usize = TILE * TILE;
 
 /// G: a column of weights into the Winograd domain.
-pub(crate) const G: [[f32; 3]; TILE] = [
+const G: [[f32; 3]; TILE] = [
     [1.0 / 4.0, 0.0, 0.0],
     [-1.0 / 6.0, -1.0 / 6.0, -1.0 / 6.0],
     [-1.0 / 6.0, 1.0 / 6.0, -1.0 / 6.0],
@@ -29,6 +29,12 @@ pub(crate) const G: [[f32; 3]; TILE] = [
     [1.0 / 24.0, -1.0 / 12.0, 1.0 / 6.0],
     [0.0, 0.0, 1.0],
 ];
+
+/// What tap 0 to 8 of a kernel counts in position 0 to 35 of U = G g Gᵀ.
+#[inline(always)]
+pub(crate) fn weight_factor(position: usize, tap: usize) -> f32 {
+    G[position / TILE][tap / 3] * G[position % TILE][tap % 3]
+}
 
 /// Bᵀ: a column of inputs into the Winograd domain.
 #[inline(always)]
@@ -55,6 +61,29 @@ pub(crate) fn output(m: [f32; TILE]) -> [f32; OUTPUTS] {
         odd + 2.0 * odd2,
         even + 4.0 * even2,
         odd + 8.0 * odd2 + m[5],
+    ]
+}
+
+/// A, the adjoint of [`output`]: a column of outputs' gradients into the Winograd domain.
+#[inline(always)]
+pub(crate) fn output_adjoint(y: [f32; OUTPUTS]) -> [f32; TILE] {
+    let (even, odd) = (y[0] + y[2], y[1] + y[3]);
+    let (even2, odd2) = (y[0] + 4.0 * y[2], 2.0 * y[1] + 8.0 * y[3]);
+    [y[0], even + odd, even - odd, even2 + odd2, even2 - odd2, y[3]]
+}
+
+/// B, the adjoint of [`input`]: a column of gradients out of the Winograd domain, to the inputs.
+#[inline(always)]
+pub(crate) fn input_adjoint(v: [f32; TILE]) -> [f32; TILE] {
+    let (even, odd) = (v[1] + v[2], v[1] - v[2]);
+    let (even2, odd2) = (v[3] + v[4], v[3] - v[4]);
+    [
+        4.0 * v[0],
+        4.0 * (v[5] - odd) - 2.0 * odd2,
+        -5.0 * v[0] - 4.0 * even - even2,
+        odd + 2.0 * odd2 - 5.0 * v[5],
+        v[0] + even + even2,
+        v[5],
     ]
 }
 
