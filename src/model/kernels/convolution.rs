@@ -76,12 +76,17 @@ impl Kernel for ConvolveHalf<'_> {
             for v in 0..4 {
                 let y = output_tile(&self.scratch.products, tile, v);
                 for window in 0..4 {
-                    let [a, b, c, d] = [0, 1, 2, 3].map(|place| &y[window_output(window, place)]);
+                    let mut largest = y[window_output(window, 0)];
+                    for place in 1..4 {
+                        let output = &y[window_output(window, place)];
+                        for lane in 0..LANES {
+                            largest[lane] = larger(largest[lane], output[lane]);
+                        }
+                    }
                     let bias = &self.network.conv2_bias[v];
                     let pooled = &mut self.features[pooled_pixel(tile, window)][v];
                     for lane in 0..LANES {
-                        let max = larger(larger(a[lane], b[lane]), larger(c[lane], d[lane]));
-                        pooled[lane] = relu(max + bias[lane]);
+                        pooled[lane] = relu(largest[lane] + bias[lane]);
                     }
                 }
             }

@@ -11,7 +11,7 @@
 
 use std::slice::from_mut;
 
-use super::forward::{NOBODY, Winners};
+use super::forward::Winners;
 use crate::model::kernels::convolution::{
     CONV1_ROWS, CONV1_SIDE, SIDE, Scratch, TILES, conv1, half_of, input_tiles, normalize, pooled_pixel,
     tile_corner, window_output, winograd_tile, winograd_tile_mut,
@@ -144,24 +144,22 @@ impl BackwardHalf<'_> {
                 let mut dy = [ZERO; OUTPUTS * OUTPUTS];
                 for window in 0..4 {
                     let pixel = pooled_pixel(tile, window);
-                    let (winners, gradients) = (
-                        &self.winners[pixel][v],
-                        &self.feature_gradients[pixel * self.stride][v],
-                    );
-                    let bias = &mut self.group.gradients.conv2_bias[v];
+                    let winners = self.winners[pixel][v];
+                    let mut gradients = self.feature_gradients[pixel * self.stride][v];
                     for lane in 0..LANES {
-                        bias[lane] += if winners[lane] == NOBODY {
-                            0.0
-                        } else {
-                            gradients[lane] * self.kept
-                        };
+                        gradients[lane] *= self.kept;
                     }
+                    let bias = &mut self.group.gradients.conv2_bias[v];
                     for place in 0..4 {
                         let output = &mut dy[window_output(window, place)];
                         for lane in 0..LANES {
-                            let won = winners[lane] == place as f32;
-                            output[lane] = if won { gradients[lane] * self.kept } else { 0.0 };
+                            output[lane] = if winners[lane] == place as f32 {
+                                gradients[lane]
+                            } else {
+                                0.0
+                            };
                         }
+                        *bias = add(*bias, output);
                     }
                 }
                 let from = Grid {
@@ -235,13 +233,10 @@ impl BackwardHalf<'_> {
             let mut taps = [ZERO; 9];
             let mut bias = ZERO;
             for pixel in 0..CONV1_ROWS * CONV1_SIDE {
-                let (output, gradient) = (
-                    &self.group.scratch.conv1[pixel][v],
-                    &self.group.conv1_gradient[pixel][v],
-                );
-                let mut open = ZERO;
+                let output = &self.group.scratch.conv1[pixel][v];
+                let mut open = self.group.conv1_gradient[pixel][v];
                 for lane in 0..LANES {
-                    open[lane] = if output[lane] > 0.0 { gradient[lane] } else { 0.0 };
+                    open[lane] = if output[lane] > 0.0 { open[lane] } else { 0.0 };
                 }
                 bias = add(bias, &open);
                 let corner = pixel / CONV1_SIDE * SIDE + pixel % CONV1_SIDE;
