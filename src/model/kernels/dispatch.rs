@@ -6,7 +6,9 @@
 //!
 //! Only what is inlined into that function is compiled for its features. All code of a kernel is therefore
 //! `#[inline(always)]`, and its inner loops are `for` loops over indices: a closure or an iterator adapter that
-//! LLVM leaves as a call falls back to baseline code, which is right and 2 to 20 times slower.
+//! LLVM leaves as a call falls back to baseline code, which is right and 2 to 20 times slower. So does a number
+//! that is read from memory in one arm of an `if` only: read it first, then choose. Tests don't see such a loss,
+//! `mnistq bench model` does.
 #![allow(unsafe_code)] // The two calls in `Level::run`, which the comment there justifies.
 
 use std::fmt;

@@ -14,8 +14,10 @@ mod adadelta;
 mod backward;
 mod fc1;
 mod forward;
+mod group;
 mod head;
 mod learner;
+mod step;
 mod update;
 
 pub use learner::WinogradLearner;

@@ -1,12 +1,12 @@
 //! The update of all layers but fc1's weights: gradients in, parameters changed.
 //!
-//! conv2's gradient comes in the Winograd domain, and is brought out of it by the
-//! adjoint of U = G g Gᵀ, dg = Gᵀ dU G. Knows no picture.
+//! conv2's gradient comes in the Winograd domain, and leaves it by the adjoint of U = G g Gᵀ, dg = Gᵀ dU G.
+//! Knows no picture.
 
 use std::slice::from_mut;
 
 use super::adadelta::{Learned, Piece};
-use super::backward::Gradients;
+use super::group::Gradients;
 use super::head::HeadGradients;
 use crate::model::kernels::cores::Cores;
 use crate::model::kernels::dispatch::{Instructions, Kernel};
