@@ -3,8 +3,19 @@
 //! Put your own network behind [`Model`], and queue, batching, store and API stay as they are. Knows no
 //! queue, no job and no image format.
 
+pub mod device;
 pub mod kernels;
+pub mod net;
 pub mod parameters;
+mod state_dict;
+pub mod weights;
+
+use std::thread::available_parallelism;
+
+use device::{DeviceName, Opened};
+use kernels::CpuNet;
+use net::CandleNet;
+use weights::Weights;
 
 /// A network on its own thread, asked for one batch at a time.
 ///
@@ -55,4 +66,30 @@ pub enum ModelError {
         /// What happened.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+}
+
+/// MNISTNet with these weights, on this device: on a CPU by this crate's kernels, on a GPU by candle. Must be
+/// called on the thread that will use it.
+///
+/// # Errors
+/// [`ModelError::Broken`] if there is no such device.
+pub fn open(
+    weights: &Weights,
+    device: DeviceName,
+    thread_count: usize,
+) -> Result<Box<dyn Model>, ModelError> {
+    let (parameters, sha256) = (&weights.parameters, weights.sha256.clone());
+    match device.open()? {
+        Opened::Cpu => Ok(Box::new(CpuNet::new(parameters, sha256, threads(thread_count))?)),
+        Opened::Cuda(name, device) => Ok(Box::new(CandleNet::new(parameters, sha256, name, device)?)),
+    }
+}
+
+/// How many threads a model takes on a CPU: those asked for, or as many as there are cores for 0.
+#[must_use]
+pub fn threads(asked: usize) -> usize {
+    match asked {
+        0 => available_parallelism().map_or(1, usize::from),
+        asked => asked,
+    }
 }

@@ -2,11 +2,86 @@
 //!
 //! Meets the rest of the system only in [`crate::model`]: knows no queue, no store and no HTTP.
 
+pub mod candle_learner;
+pub mod checkpoint;
+pub mod dataset;
+pub mod download;
 pub mod dropout;
+pub mod evaluation;
 pub mod kernels;
+pub mod random;
+mod run;
 
-use crate::model::ModelError;
+use serde::Deserialize;
+
+pub use run::{Course, Progress, Step, TrainError, run};
+
+use crate::model::device::{DeviceName, Opened};
 use crate::model::parameters::Parameters;
+use crate::model::{ModelError, threads};
+use candle_learner::CandleLearner;
+use kernels::WinogradLearner;
+
+/// How to train: the defaults are those of PyTorch's MNIST example.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// How often to go through the training set.
+    pub epochs: u32,
+    /// Pictures in one step.
+    pub batch_size: usize,
+    /// Learning rate of the first epoch.
+    pub lr: f64,
+    /// What the learning rate is multiplied by after each epoch.
+    pub gamma: f64,
+    /// What initial parameters, order and dropout come from.
+    pub seed: u64,
+    /// Where the MNIST files are fetched from, the first that has them.
+    pub mirrors: Vec<String>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let mirrors = [
+            "https://ossci-datasets.s3.amazonaws.com/mnist",
+            "https://storage.googleapis.com/cvdf-datasets/mnist",
+        ];
+        Self {
+            epochs: 14,
+            batch_size: 64,
+            lr: 1.0,
+            gamma: 0.7,
+            seed: 1,
+            mirrors: mirrors.map(str::to_owned).to_vec(),
+        }
+    }
+}
+
+/// A learner on this device, which goes on from `state`, with the reference's dropout. Must be called on the
+/// thread that will use it.
+///
+/// # Errors
+/// [`ModelError::Broken`] if there is no such device.
+pub fn learner(
+    state: &LearnerState,
+    seed: u64,
+    device: DeviceName,
+    thread_count: usize,
+) -> Result<Box<dyn Learner>, ModelError> {
+    let dropout = Dropout {
+        features: 0.25,
+        hidden: 0.5,
+        seed,
+    };
+    match device.open()? {
+        Opened::Cpu => Ok(Box::new(WinogradLearner::new(
+            state,
+            dropout,
+            threads(thread_count),
+        )?)),
+        Opened::Cuda(name, device) => Ok(Box::new(CandleLearner::new(state, dropout, name, device)?)),
+    }
+}
 
 /// A network that learns: the network, its optimizer (Adadelta, rho 0.9, eps 1e-6) and its dropout, as one.
 ///
@@ -42,6 +117,20 @@ pub struct LearnerState {
     pub accumulated_update: Parameters,
     /// How many steps were made; with the seed, what the dropout masks come from.
     pub steps: u64,
+}
+
+impl LearnerState {
+    /// Where a learner with these parameters begins.
+    #[must_use]
+    pub fn new(parameters: Parameters) -> Self {
+        let (square_average, accumulated_update) = (Parameters::zeros(), Parameters::zeros());
+        Self {
+            parameters,
+            square_average,
+            accumulated_update,
+            steps: 0,
+        }
+    }
 }
 
 /// What a learner drops while it learns.
