@@ -1,25 +1,43 @@
 //! The one table of errors and status codes: every refusal is a problem document (RFC 9457).
+//!
+//! What a client reads names no path, address or password of ours; causes go to the log.
 
+use std::convert::Infallible;
+use std::error::Error;
+use std::mem;
+use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use actix_multipart::MultipartError;
+use actix_web::body::{BodySize, MessageBody};
+use actix_web::error::PayloadError;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ALLOW, CONNECTION, HeaderValue, RETRY_AFTER};
+use actix_web::http::header::{ALLOW, RETRY_AFTER};
+use actix_web::web::{Bytes, Payload};
 use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
-use serde_json::{Value, json};
+use serde::Serialize;
 
-use crate::broker::{BrokerError, PublishError};
+use super::form;
+use crate::broker::BrokerError;
 use crate::digit::ReadError;
+use crate::job::JobId;
 use crate::store::StoreError;
 
 /// Seconds until another try at a full queue: at usual rates a batch is gone by then.
 const RETRY_FULL: u64 = 1;
 /// Seconds until another try when broker or store are away: about what a reconnection takes.
 const RETRY_AWAY: u64 = 2;
+/// An outage fails thousands of requests a second: the log gets one line in this time.
+const QUIET: Duration = Duration::from_secs(1);
 
 /// Everything that a client can be refused for. The text is the problem's detail.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
     /// The upload is no picture that can be asked about.
     #[error(transparent)]
-    Read(#[from] ReadError),
+    Read(ReadError),
     /// A picture or a body is larger than allowed.
     #[error("the upload is larger than {limit_bytes} bytes")]
     TooLarge {
@@ -32,9 +50,12 @@ pub enum ApiError {
         /// The limit.
         limit_ms: u64,
     },
-    /// The body broke off, or is no form.
+    /// The body broke off, or is encoded wrongly.
     #[error("the request's body can't be read: {0}")]
-    Body(String),
+    Body(#[source] PayloadError),
+    /// The body is no form, though it says so.
+    #[error("the form can't be read: {}", form::describe(.0))]
+    Form(#[source] MultipartError),
     /// The form has no picture.
     #[error("the form has no field named `file`")]
     NoFile,
@@ -44,20 +65,34 @@ pub enum ApiError {
         /// The limit.
         limit: usize,
     },
-    /// Too many uploads are being decoded.
-    #[error("too many uploads at this moment")]
+    /// Too many uploads are being received or decoded.
+    #[error("too many uploads at this moment: nothing was queued, come back later")]
     Busy,
     /// The queue holds as many jobs as it may.
     #[error("the queue is full: nothing was queued, come back later")]
     Full,
-    /// The broker or the store are away.
-    #[error("the service can't take or look up work now: come back later")]
-    Away(#[source] crate::store::Cause),
+    /// The broker can't be used; nothing was queued.
+    #[error("the queue can't take work now: nothing was queued, come back later")]
+    Broker(#[source] BrokerError),
+    /// The store can't be used.
+    #[error("the result store does not answer now: come back later")]
+    Store(#[source] StoreError),
+    /// The broker did not say whether it queued the job.
+    #[error(
+        "the queue did not confirm the upload: it may yet be answered under its id, or submit it again later"
+    )]
+    Unconfirmed {
+        /// The id that it would be answered under.
+        id: JobId,
+    },
+    /// A mistake of ours.
+    #[error("the upload met a mistake in this software")]
+    Broken,
     /// Never issued, or lost.
     #[error("no such inference: the id is unknown, or its record was lost; submit the picture again")]
     UnknownId,
     /// Issued, and no longer kept.
-    #[error("the result has expired, or was lost; submit the picture again")]
+    #[error("the result has expired, or its record was lost; submit the picture again")]
     ExpiredId,
     /// No such path.
     #[error("there is nothing at this path")]
@@ -65,84 +100,94 @@ pub enum ApiError {
     /// A path that has no such method.
     #[error("this path takes {allowed} only")]
     Method {
-        /// The methods it has.
-        allowed: String,
+        /// The methods it has, as the header `Allow` has them.
+        allowed: &'static str,
     },
 }
 
+/// A problem document.
+#[derive(Debug, Serialize)]
+pub struct Problem {
+    r#type: &'static str,
+    title: &'static str,
+    status: u16,
+    detail: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit_bytes: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    inference_id: Option<JobId>,
+}
+
 impl ApiError {
-    /// Status, the end of its type's URI, and title.
-    fn row(&self) -> (StatusCode, &'static str, &'static str) {
+    /// Status, type and title.
+    #[rustfmt::skip]
+    fn row(&self) -> (u16, &'static str, &'static str) {
         match self {
-            Self::Read(ReadError::Empty) => (StatusCode::BAD_REQUEST, "empty-upload", "Empty upload"),
-            Self::Read(ReadError::Unsupported) => {
-                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-an-image", "Not an image")
-            }
-            Self::Read(ReadError::Damaged(_)) => (StatusCode::BAD_REQUEST, "damaged-image", "Damaged image"),
-            Self::Read(ReadError::TooManyPixels { .. }) => (
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "too-many-pixels",
-                "Too many pixels",
-            ),
-            Self::Read(ReadError::Unusable(_)) => (
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "no-digit",
-                "No digit in the image",
-            ),
-            Self::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "Upload too large"),
-            Self::Slow { .. } => (StatusCode::REQUEST_TIMEOUT, "too-slow", "Upload too slow"),
-            Self::Body(_) => (StatusCode::BAD_REQUEST, "bad-body", "Unreadable body"),
-            Self::NoFile => (StatusCode::BAD_REQUEST, "no-file", "No file in the form"),
-            Self::TooManyFiles { .. } => (
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "too-many-files",
-                "Too many files",
-            ),
-            Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy", "Busy"),
-            Self::Full => (StatusCode::TOO_MANY_REQUESTS, "queue-full", "Queue full"),
-            Self::Away(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Unavailable"),
-            Self::UnknownId => (StatusCode::NOT_FOUND, "unknown-inference", "Unknown inference"),
-            Self::ExpiredId => (StatusCode::GONE, "expired-inference", "Expired inference"),
-            Self::NoRoute => (StatusCode::NOT_FOUND, "no-such-path", "No such path"),
-            Self::Method { .. } => (StatusCode::METHOD_NOT_ALLOWED, "wrong-method", "Wrong method"),
+            Self::Read(ReadError::Empty) => (400, "/problems/empty-upload", "Empty upload"),
+            Self::Read(ReadError::Unsupported) => (415, "/problems/not-an-image", "Not an image"),
+            Self::Read(ReadError::Damaged(_)) => (400, "/problems/damaged-image", "Damaged image"),
+            Self::Read(ReadError::TooManyPixels { .. }) => (422, "/problems/too-many-pixels", "Too many pixels"),
+            Self::Read(ReadError::Unusable(_)) => (422, "/problems/unusable-image", "No digit in the image"),
+            Self::TooLarge { .. } => (413, "/problems/too-large", "Upload too large"),
+            Self::Slow { .. } => (408, "/problems/too-slow", "Upload too slow"),
+            Self::Body(_) => (400, "/problems/bad-body", "Unreadable body"),
+            Self::Form(_) => (400, "/problems/bad-form", "Unreadable form"),
+            Self::NoFile => (400, "/problems/no-file", "No file in the form"),
+            Self::TooManyFiles { .. } => (422, "/problems/too-many-files", "Too many files"),
+            Self::Busy => (503, "/problems/busy", "Busy"),
+            Self::Full => (429, "/problems/queue-full", "Queue full"),
+            Self::Broker(_) => (503, "/problems/queue-unavailable", "Queue unavailable"),
+            Self::Store(_) => (503, "/problems/store-unavailable", "Result store unavailable"),
+            Self::Unconfirmed { .. } => (503, "/problems/unconfirmed", "Upload not confirmed"),
+            Self::Broken => (500, "/problems/internal", "Internal error"),
+            Self::UnknownId => (404, "/problems/unknown-inference", "Unknown inference"),
+            Self::ExpiredId => (410, "/problems/expired-inference", "Expired inference"),
+            Self::NoRoute => (404, "/problems/no-such-path", "No such path"),
+            Self::Method { .. } => (405, "/problems/wrong-method", "Wrong method"),
         }
     }
 
     fn retry_after(&self) -> Option<u64> {
         match self {
             Self::Busy | Self::Full => Some(RETRY_FULL),
-            Self::Away(_) => Some(RETRY_AWAY),
+            Self::Broker(_) | Self::Store(_) | Self::Unconfirmed { .. } => Some(RETRY_AWAY),
             _ => None,
         }
     }
 
     /// The problem document.
-    pub fn problem(&self) -> Value {
-        let (status, kind, title) = self.row();
-        json!({
-            "type": format!("/problems/{kind}"),
-            "title": title,
-            "status": status.as_u16(),
-            "detail": self.to_string(),
-        })
+    pub fn problem(&self) -> Problem {
+        let (status, r#type, title) = self.row();
+        Problem {
+            r#type,
+            title,
+            status,
+            detail: self.to_string(),
+            limit_bytes: match self {
+                Self::TooLarge { limit_bytes } => Some(*limit_bytes),
+                _ => None,
+            },
+            inference_id: match self {
+                Self::Unconfirmed { id } => Some(*id),
+                _ => None,
+            },
+        }
     }
 
-    /// A response with this problem's status and headers, and no body yet.
+    /// A response with this problem's status and headers, and no body yet. Notes in the log what is no
+    /// client's fault.
     pub fn response(&self) -> HttpResponseBuilder {
-        let mut response = HttpResponse::build(self.status_code());
+        let status = self.status_code();
+        if status.is_server_error() {
+            complain(self);
+        }
+        let mut response = HttpResponse::build(status);
         response.content_type("application/problem+json");
         if let Some(seconds) = self.retry_after() {
             response.insert_header((RETRY_AFTER, seconds));
         }
-        match self {
-            Self::Method { allowed } => {
-                response.insert_header((ALLOW, allowed.as_str()));
-            }
-            // The rest of such a body is not read: the connection can't be used again.
-            Self::Slow { .. } | Self::TooLarge { .. } => {
-                response.insert_header((CONNECTION, HeaderValue::from_static("close")));
-            }
-            _ => {}
+        if let Self::Method { allowed } = self {
+            response.insert_header((ALLOW, *allowed));
         }
         response
     }
@@ -150,34 +195,55 @@ impl ApiError {
 
 impl ResponseError for ApiError {
     fn status_code(&self) -> StatusCode {
-        self.row().0
+        StatusCode::from_u16(self.row().0).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
     fn error_response(&self) -> HttpResponse {
-        if let Self::Away(cause) = self {
-            tracing::debug!(error = cause.as_ref() as &dyn std::error::Error, "answered 503");
-        }
-        self.response().body(self.problem().to_string())
+        self.response().json(self.problem())
     }
 }
 
-impl From<StoreError> for ApiError {
-    fn from(error: StoreError) -> Self {
-        Self::Away(Box::new(error))
+/// Refuses a request of whose body some may be `unread`.
+pub fn refuse(error: &ApiError, unread: Payload) -> HttpResponse {
+    // As for any problem: only a map with keys that are no texts could fail.
+    let text = serde_json::to_vec(&error.problem()).unwrap_or_default();
+    error.response().body(Refusal {
+        text: text.into(),
+        _unread: unread,
+    })
+}
+
+/// A response that keeps the request's body until it is sent. Once that is dropped, actix reads on what is left
+/// of a chunked one, without end; while it is there, actix closes the connection after the response, and gives
+/// the client a second to read it.
+struct Refusal {
+    text: Bytes,
+    _unread: Payload,
+}
+
+impl MessageBody for Refusal {
+    type Error = Infallible;
+
+    fn size(&self) -> BodySize {
+        BodySize::Sized(self.text.len() as u64)
+    }
+
+    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Bytes, Infallible>>> {
+        let text = mem::take(&mut self.text);
+        Poll::Ready((!text.is_empty()).then_some(Ok(text)))
     }
 }
 
-impl From<PublishError> for ApiError {
-    fn from(error: PublishError) -> Self {
-        match error {
-            PublishError::Full => Self::Full,
-            PublishError::Broker(_) | PublishError::Unconfirmed => Self::Away(Box::new(error)),
-        }
+fn complain(error: &ApiError) {
+    static LAST: Mutex<Option<Instant>> = Mutex::new(None);
+    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    if last.is_some_and(|at| at.elapsed() < QUIET) {
+        return;
     }
-}
-
-impl From<BrokerError> for ApiError {
-    fn from(error: BrokerError) -> Self {
-        Self::Away(Box::new(error))
-    }
+    *last = Some(Instant::now());
+    drop(last);
+    tracing::warn!(
+        error = error as &dyn Error,
+        "uploads or results are refused; more of them are not logged for a second"
+    );
 }

@@ -2,64 +2,69 @@
 
 use std::time::Duration;
 
-use actix_web::HttpResponse;
-use actix_web::http::header::{CACHE_CONTROL, ContentType};
-use actix_web::web::{Bytes, Data, Path};
+use actix_web::web::{Bytes, Data};
+use actix_web::{HttpRequest, HttpResponse};
 use futures_util::stream::unfold;
 
-use super::State;
 use super::error::ApiError;
-use super::result::{Body, parse, unknown};
+use super::result::{Body, NO_STORE, requested, unknown};
+use super::state::State;
 use crate::job::JobId;
 use crate::store::Entry;
 
-/// A comment this often keeps idle connections open through proxies.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// Carries no event: it keeps idle connections open through proxies, and fails if the client is gone.
+const COMMENT: Bytes = Bytes::from_static(b": queued\n\n");
 
 enum Step {
-    First(Entry),
+    Known(Entry),
     Waiting,
     Over,
 }
 
-/// Streams what becomes of a job, until its outcome, its end, or the end of this process.
-pub async fn follow(path: Path<String>, state: Data<State>) -> Result<HttpResponse, ApiError> {
-    let id = parse(&path)?;
-    let Some(entry) = state.store.fetch(id).await? else {
+/// Streams what becomes of a job, until its outcome, its end, or the end of this process. A client that is
+/// cut off asks again, and is told what is known then.
+pub async fn follow(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, ApiError> {
+    let id = requested(&request)?;
+    let Some(entry) = state.store.fetch(id).await.map_err(ApiError::Store)? else {
         return Err(unknown(&state, id));
     };
-    let events = unfold((Step::First(entry), state), move |(step, state)| async move {
+    let events = unfold((Step::Known(entry), state), move |(step, state)| async move {
         let (event, next) = match step {
-            Step::First(Entry::Queued) => (event(&Body::queued(id)), Step::Waiting),
-            Step::First(Entry::Finished(outcome)) => (event(&Body::new(id, outcome)), Step::Over),
+            Step::Known(entry) => tell(id, entry),
             Step::Waiting => wait(id, &state).await?,
             Step::Over => return None,
         };
         Some((Ok::<_, ApiError>(event), (next, state)))
     });
     Ok(HttpResponse::Ok()
-        .content_type(ContentType(
-            "text/event-stream".parse().map_err(|_| ApiError::NoRoute)?,
-        ))
-        .insert_header((CACHE_CONTROL, "no-store"))
+        .content_type("text/event-stream")
+        .insert_header(NO_STORE)
+        // nginx would hold events back until it has a buffer full of them.
+        .insert_header(("x-accel-buffering", "no"))
         .streaming(Box::pin(events)))
 }
 
-/// The next event; none if there will be no more.
+/// What comes next; none if there will be nothing more.
 async fn wait(id: JobId, state: &State) -> Option<(Bytes, Step)> {
+    let keep_alive = Duration::from_millis(state.settings.event_keep_alive_ms);
     let waited = tokio::select! {
-        waited = state.store.wait(id, KEEP_ALIVE) => waited,
+        waited = state.store.wait(id, keep_alive) => waited,
         () = state.shutdown.cancelled() => return None,
     };
     match waited {
-        Ok(Some(Entry::Finished(outcome))) => Some((event(&Body::new(id, outcome)), Step::Over)),
-        Ok(Some(Entry::Queued)) => Some((Bytes::from_static(b": waiting\n\n"), Step::Waiting)),
-        // The client reconnects by itself, and is then told what it can be told.
+        Ok(Some(Entry::Queued)) => Some((COMMENT, Step::Waiting)),
+        Ok(Some(finished)) => Some(tell(id, finished)),
         Ok(None) | Err(_) => None,
     }
 }
 
-fn event(body: &Body) -> Bytes {
-    let text = serde_json::to_string(body).unwrap_or_default();
-    format!("event: {}\ndata: {text}\n\n", body.status()).into()
+fn tell(id: JobId, entry: Entry) -> (Bytes, Step) {
+    let (body, next) = match entry {
+        Entry::Queued => (Body::queued(id), Step::Waiting),
+        Entry::Finished(outcome) => (Body::finished(id, outcome), Step::Over),
+    };
+    // Only a map with keys that are no texts could fail.
+    let text = serde_json::to_string(&body).unwrap_or_default();
+    let event = format!("event: {}\ndata: {text}\n\n", body.status());
+    (event.into(), next)
 }

@@ -1,79 +1,122 @@
 //! `/livez` and `/readyz`: whether the process lives, and whether it can take work.
 
-use std::sync::Arc;
+use std::error::Error;
 use std::time::{Duration, Instant};
 
 use actix_web::HttpResponse;
 use actix_web::web::Data;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::json;
 use tokio::sync::Mutex;
+use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
-use super::State;
+use super::result::NO_STORE;
+use super::state::State;
+use crate::broker::BrokerError;
+use crate::store::StoreError;
 
 /// How long an answer is good for, however often it is asked for.
 const FRESH: Duration = Duration::from_secs(1);
 /// How long broker and store may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// The last answer. Those who ask while it is being found out wait for it.
+/// The last report. Those who ask while it is being made wait for it.
 #[derive(Default)]
 pub struct Readiness {
-    last: Mutex<Option<(Instant, Arc<Report>)>>,
+    last: Mutex<Option<(Instant, Report)>>,
 }
 
+/// What is known of each part, without the addresses and paths that its errors name: those go to the log.
+#[derive(Debug, Clone, Copy, Serialize)]
 struct Report {
-    broker: Result<(), String>,
-    store: Result<(), String>,
+    status: Status,
+    broker: Status,
+    store: Status,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Status {
+    Ready,
+    Unready,
+    Unavailable,
+    Full,
+    Refused,
+    TimedOut,
 }
 
 /// 200 as long as the process answers at all.
 pub async fn live() -> HttpResponse {
-    HttpResponse::Ok().json(json!({ "status": "alive" }))
+    HttpResponse::Ok()
+        .insert_header(NO_STORE)
+        .json(json!({ "status": "alive" }))
 }
 
 /// 200 if an upload could be taken now, else 503; which part is away, either way.
 pub async fn ready(state: Data<State>) -> HttpResponse {
     if state.shutdown.is_cancelled() {
-        return HttpResponse::ServiceUnavailable().json(json!({ "status": "stopping" }));
+        return HttpResponse::ServiceUnavailable()
+            .insert_header(NO_STORE)
+            .json(json!({ "status": "stopping" }));
     }
     let report = report(&state).await;
-    let word = |result: &Result<(), String>| match result {
-        Ok(()) => Value::from("ready"),
-        Err(error) => Value::from(error.as_str()),
-    };
-    let is_ready = report.broker.is_ok() && report.store.is_ok();
-    let status = if is_ready { "ready" } else { "unavailable" };
-    let body = json!({ "status": status, "broker": word(&report.broker), "store": word(&report.store) });
-    if is_ready {
-        HttpResponse::Ok().json(body)
+    let mut response = if report.status == Status::Ready {
+        HttpResponse::Ok()
     } else {
-        HttpResponse::ServiceUnavailable().json(body)
-    }
+        HttpResponse::ServiceUnavailable()
+    };
+    response.insert_header(NO_STORE).json(report)
 }
 
-async fn report(state: &State) -> Arc<Report> {
+async fn report(state: &State) -> Report {
     let mut last = state.readiness.last.lock().await;
-    if let Some((at, report)) = last.as_ref()
+    if let Some((at, report)) = *last
         && at.elapsed() < FRESH
     {
-        return Arc::clone(report);
+        return report;
     }
     let (broker, store) = tokio::join!(
         timeout(PATIENCE, state.broker.check()),
         timeout(PATIENCE, state.store.check())
     );
-    let no_answer = || "no answer in time".to_owned();
-    let report = Arc::new(Report {
-        broker: broker.map_or_else(
-            |_| Err(no_answer()),
-            |checked| checked.map_err(|error| error.to_string()),
-        ),
-        store: store.map_or_else(
-            |_| Err(no_answer()),
-            |checked| checked.map_err(|error| error.to_string()),
-        ),
+    let broker = status("broker", broker, |error| match error {
+        BrokerError::Unavailable { .. } => Status::Unavailable,
+        BrokerError::Refused { .. } => Status::Refused,
     });
-    *last = Some((Instant::now(), Arc::clone(&report)));
+    let store = status("store", store, |error| match error {
+        StoreError::Unavailable { .. } => Status::Unavailable,
+        StoreError::Full { .. } => Status::Full,
+        StoreError::Refused { .. } => Status::Refused,
+    });
+    let status = if broker == Status::Ready && store == Status::Ready {
+        Status::Ready
+    } else {
+        Status::Unready
+    };
+    let report = Report {
+        status,
+        broker,
+        store,
+    };
+    *last = Some((Instant::now(), report));
     report
+}
+
+fn status<E: Error + 'static>(
+    part: &str,
+    checked: Result<Result<(), E>, Elapsed>,
+    classify: impl Fn(&E) -> Status,
+) -> Status {
+    match checked {
+        Ok(Ok(())) => Status::Ready,
+        Ok(Err(error)) => {
+            tracing::warn!(part, error = &error as &dyn Error, "not ready");
+            classify(&error)
+        }
+        Err(_) => {
+            tracing::warn!(part, "not ready: no answer within {PATIENCE:?}");
+            Status::TimedOut
+        }
+    }
 }

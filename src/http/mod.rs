@@ -4,30 +4,37 @@
 //! Knows the two seams and the reader, and nothing of models or workers.
 
 mod body;
+mod decode;
 mod error;
 mod events;
+mod form;
 mod health;
 mod prefer;
 mod result;
+mod routes;
+mod settings;
+mod state;
 mod upload;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::num::NonZeroUsize;
+use std::pin::pin;
 use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use actix_web::http::Method;
-use actix_web::{App, HttpServer, Resource, web};
-use serde::Deserialize;
-use tokio::sync::Semaphore;
+use actix_web::dev::Server;
+use actix_web::{App, HttpServer, web};
+use tokio::net::TcpSocket;
 use tokio_util::sync::CancellationToken;
+
+pub use settings::Settings;
 
 use crate::broker::Broker;
 use crate::digit::Reader;
 use crate::store::ResultStore;
-use error::ApiError;
-use health::Readiness;
+use state::State;
 
 /// What a front end is made of.
 pub struct FrontEnd {
@@ -41,49 +48,17 @@ pub struct FrontEnd {
     pub settings: Settings,
 }
 
-/// Address and limits of the front end.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Settings {
-    /// Where to listen; port 0 picks a free one.
-    pub bind: SocketAddr,
-    /// Threads that serve; 0: the cores of this machine.
-    pub threads: usize,
-    /// Connections at the same time; more wait until one closes.
-    pub max_connections: usize,
-    /// Largest picture.
-    pub max_upload_bytes: usize,
-    /// Largest body, of several pictures.
-    pub max_request_bytes: usize,
-    /// Most pictures in one request.
-    pub max_files: usize,
-    /// Longest time for one body to come in.
-    pub body_timeout_ms: u64,
-    /// How long an outcome is kept.
-    pub result_ttl_s: u64,
-    /// Longest time that a `Prefer: wait` is granted.
-    pub max_wait_s: u64,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            bind: SocketAddr::from(([127, 0, 0, 1], 8000)),
-            threads: 0,
-            max_connections: 10_000,
-            max_upload_bytes: 16 << 20,
-            max_request_bytes: 64 << 20,
-            max_files: 256,
-            body_timeout_ms: 30_000,
-            result_ttl_s: 3600,
-            max_wait_s: 30,
-        }
-    }
-}
-
-/// Why the front end ended by itself.
+/// Why the front end can't begin, or ended by itself.
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
+    /// The address is taken, or not one of this machine.
+    #[error("can't listen on {address}")]
+    Bind {
+        /// Which.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
     /// The listening socket can't be used.
     #[error("the front end can't use its listening socket")]
     Listen(#[source] io::Error),
@@ -92,118 +67,79 @@ pub enum HttpError {
     Serve(#[source] io::Error),
 }
 
-/// How long open requests may take to end once the front end stops; what is still open then is cut.
+/// How long requests in hand may take to end once the front end stops; what is still open then is cut.
 const STOP_SECONDS: u64 = 15;
-/// Uploads that may wait for their turn to be decoded, for each that is being decoded.
-const WAITING_DECODES: usize = 32;
+/// Connections that the system holds until they are accepted. The standard library's 128 is less than a
+/// burst of clients; those left over would try again only after a second.
+const BACKLOG: u32 = 1024;
 
-/// What all requests share.
-struct State {
-    broker: Arc<dyn Broker>,
-    store: Arc<dyn ResultStore>,
-    reader: Arc<dyn Reader>,
-    settings: Settings,
-    /// One permit a core: decoding is work for the processor.
-    decodes: Semaphore,
-    /// Bounds those who wait for one of these permits.
-    uploads: Semaphore,
-    readiness: Readiness,
-    shutdown: CancellationToken,
-}
-
-/// Serves until `shutdown` is cancelled: then it is unready at once, takes no more connections, finishes the
-/// requests in hand, and ends within 15 seconds.
+/// Listens on `address`; port 0 picks a free one. Connections wait until [`serve`] takes them.
 ///
 /// # Errors
-/// [`HttpError`] if it can't serve.
+/// [`HttpError::Bind`].
+pub fn bind(address: SocketAddr) -> Result<TcpListener, HttpError> {
+    let listen = || {
+        let socket = match address {
+            SocketAddr::V4(_) => TcpSocket::new_v4(),
+            SocketAddr::V6(_) => TcpSocket::new_v6(),
+        }?;
+        // A front end that starts again need not wait for the old one's connections to time out. Windows
+        // means something else by the option.
+        #[cfg(not(windows))]
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)?.into_std()
+    };
+    listen().map_err(|source| HttpError::Bind { address, source })
+}
+
+/// Serves until `shutdown` is cancelled: then it is unready at once, takes requests for `unready_ms` more,
+/// finishes those in hand, and ends within 15 seconds. The server's threads are its own; call it within a
+/// tokio runtime.
+///
+/// # Errors
+/// [`HttpError`] if it can't serve, or ended without being told to.
 pub async fn serve(
     listener: TcpListener,
     front_end: FrontEnd,
     shutdown: CancellationToken,
 ) -> Result<(), HttpError> {
-    let FrontEnd {
-        broker,
-        store,
-        reader,
-        settings,
-    } = front_end;
-    let cores = available_parallelism().map_or(1, usize::from);
-    let threads = if settings.threads == 0 {
-        cores
-    } else {
-        settings.threads
-    };
-    let max_connections = settings.max_connections.div_ceil(threads);
-    let state = web::Data::new(State {
-        broker,
-        store,
-        reader,
-        settings,
-        decodes: Semaphore::new(cores),
-        uploads: Semaphore::new(cores * (1 + WAITING_DECODES)),
-        readiness: Readiness::default(),
-        shutdown: shutdown.clone(),
-    });
-    let server = HttpServer::new(move || {
-        App::new()
-            .app_data(state.clone())
-            .configure(routes)
-            .default_service(web::to(not_found))
-    })
-    .workers(threads)
-    .max_connections(max_connections)
-    .tcp_nodelay(true)
-    .disable_signals()
-    .shutdown_timeout(STOP_SECONDS)
-    .listen(listener)
-    .map_err(HttpError::Listen)?
-    .run();
-    let handle = server.handle();
-    let stop = tokio::spawn(async move {
+    let unready = Duration::from_millis(front_end.settings.unready_ms);
+    let mut server = pin!(start(listener, front_end, shutdown.clone())?);
+    let told = async {
         shutdown.cancelled().await;
-        handle.stop(true).await;
-    });
-    let served = server.await.map_err(HttpError::Serve);
-    stop.abort();
-    served
-}
-
-fn routes(config: &mut web::ServiceConfig) {
-    config
-        .service(resource("/classify", Method::POST).route(web::post().to(upload::classify)))
-        .service(
-            resource("/result/{id}", Method::GET)
-                .route(web::get().to(result::fetch))
-                .route(web::delete().to(result::delete)),
-        )
-        .service(resource("/result/{id}/events", Method::GET).route(web::get().to(events::follow)))
-        .service(resource("/livez", Method::GET).route(web::get().to(health::live)))
-        .service(resource("/readyz", Method::GET).route(web::get().to(health::ready)));
-}
-
-/// A path; other methods than its own are told which it has.
-fn resource(path: &str, method: Method) -> Resource {
-    let allowed = if path == "/result/{id}" {
-        "GET, DELETE".to_owned()
-    } else {
-        method.to_string()
+        tokio::time::sleep(unready).await;
     };
-    web::resource(path).default_service(web::to(move || {
-        let allowed = allowed.clone();
-        async move { Err::<&str, _>(ApiError::Method { allowed }) }
-    }))
+    tokio::select! {
+        ended = &mut server => {
+            return ended.and(Err(io::ErrorKind::UnexpectedEof.into())).map_err(HttpError::Serve);
+        }
+        () = told => {}
+    }
+    // The order is given by the call; what it returns waits for its end, and so does the server.
+    drop(server.handle().stop(true));
+    server.await.map_err(HttpError::Serve)
 }
 
-async fn not_found() -> Result<&'static str, ApiError> {
-    Err(ApiError::NoRoute)
-}
-
-impl Settings {
-    fn result_ttl(&self) -> Duration {
-        Duration::from_secs(self.result_ttl_s)
-    }
-
-    fn max_wait(&self) -> Duration {
-        Duration::from_secs(self.max_wait_s)
-    }
+fn start(
+    listener: TcpListener,
+    front_end: FrontEnd,
+    shutdown: CancellationToken,
+) -> Result<Server, HttpError> {
+    let cores = available_parallelism().map_or(1, NonZeroUsize::get);
+    let threads = match usize::from(front_end.settings.threads) {
+        0 => cores,
+        threads => threads,
+    };
+    let max_connections = front_end.settings.max_connections.div_ceil(threads);
+    let state = web::Data::new(State::new(front_end, cores, shutdown));
+    let server = HttpServer::new(move || App::new().app_data(state.clone()).configure(routes::register))
+        .workers(threads)
+        .max_connections(max_connections)
+        .tcp_nodelay(true)
+        .disable_signals()
+        .shutdown_timeout(STOP_SECONDS)
+        .listen(listener)
+        .map_err(HttpError::Listen)?;
+    Ok(server.run())
 }

@@ -2,27 +2,44 @@
 
 use std::time::Duration;
 
-use actix_web::HttpRequest;
+use actix_web::http::header::HeaderMap;
 
-/// How long the client would rather wait than come back; none if it did not say.
-pub fn wait(request: &HttpRequest) -> Option<Duration> {
-    let values = request
-        .headers()
+/// How long the client would rather wait than come back; none if it did not say. The first `wait` counts.
+pub fn wait(headers: &HeaderMap) -> Option<Duration> {
+    headers
         .get_all("prefer")
-        .filter_map(|value| value.to_str().ok());
-    values
-        .flat_map(|value| value.split(','))
-        .find_map(seconds)
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(preferences)
+        .find_map(wait_seconds)
         .map(Duration::from_secs)
 }
 
-/// Of one preference: `wait=5`, whatever parameters follow.
-fn seconds(preference: &str) -> Option<u64> {
+/// The header that tells for how long the wait was granted.
+pub fn applied(granted: Duration) -> (&'static str, String) {
+    ("preference-applied", format!("wait={}", granted.as_secs()))
+}
+
+/// Splits at commas, but not within quotes.
+fn preferences(header: &str) -> impl Iterator<Item = &str> {
+    let mut quoted = false;
+    header.split(move |character| {
+        quoted ^= character == '"';
+        character == ',' && !quoted
+    })
+}
+
+/// Of one preference: the number in `wait=5`, whatever parameters follow.
+fn wait_seconds(preference: &str) -> Option<u64> {
     let (name, value) = preference.split(';').next()?.split_once('=')?;
     if !name.trim().eq_ignore_ascii_case("wait") {
         return None;
     }
-    value.trim().trim_matches('"').parse().ok()
+    let value = value.trim();
+    let value = value
+        .strip_prefix('"')
+        .and_then(|value| value.strip_suffix('"'))
+        .unwrap_or(value);
+    value.parse().ok()
 }
 
 #[cfg(test)]
@@ -32,11 +49,8 @@ mod tests {
     use super::*;
 
     fn wait_of(header: &str) -> Option<Duration> {
-        wait(
-            &TestRequest::default()
-                .insert_header(("Prefer", header))
-                .to_http_request(),
-        )
+        let request = TestRequest::default().insert_header(("Prefer", header));
+        wait(request.to_http_request().headers())
     }
 
     #[test]
@@ -47,6 +61,7 @@ mod tests {
             "Wait = 5",
             "wait=\"5\"; x=1",
             "foo; wait=9, wait=5",
+            "foo=\"a, wait=9\", wait=5, wait=7",
         ] {
             assert_eq!(wait_of(header), Some(Duration::from_secs(5)), "{header}");
         }
@@ -62,6 +77,7 @@ mod tests {
             "wait=-1",
             "wait=soon",
             "waiting=5",
+            "foo=\"wait=5\"",
         ] {
             assert_eq!(wait_of(header), None, "{header}");
         }

@@ -1,15 +1,19 @@
 //! `GET` and `DELETE /result/{id}`: what became of a job.
 
-use actix_web::http::header::{CACHE_CONTROL, RETRY_AFTER};
-use actix_web::web::{Data, Path};
+use actix_web::http::header::{CACHE_CONTROL, HeaderName, RETRY_AFTER};
+use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 
 use super::error::ApiError;
+use super::prefer;
+use super::state::State;
 use super::upload::COME_BACK;
-use super::{State, prefer};
 use crate::job::{Failure, JobId, ModelName, Outcome, Timings};
 use crate::store::{Entry, Finished};
+
+/// A result changes once, and may be erased: nobody on the way keeps a copy.
+pub const NO_STORE: (HeaderName, &str) = (CACHE_CONTROL, "no-store");
 
 /// A result as clients see it.
 #[derive(Debug, Serialize)]
@@ -36,7 +40,7 @@ struct Success {
 
 impl Body {
     /// What a finished job looks like.
-    pub fn new(inference_id: JobId, outcome: Outcome) -> Self {
+    pub fn finished(inference_id: JobId, outcome: Outcome) -> Self {
         let plain = |status| Self {
             success: None,
             inference_id,
@@ -86,66 +90,62 @@ impl Body {
 }
 
 /// What is known now, or after the time that the client would rather wait.
-pub async fn fetch(
-    request: HttpRequest,
-    path: Path<String>,
-    state: Data<State>,
-) -> Result<HttpResponse, ApiError> {
-    let id = parse(&path)?;
+pub async fn fetch(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, ApiError> {
+    let id = requested(&request)?;
     let mut response = HttpResponse::Ok();
-    let known = match prefer::wait(&request) {
-        None => state.store.fetch(id).await?,
-        Some(preferred) => {
-            let granted = preferred.min(state.settings.max_wait());
-            response.insert_header(("Preference-Applied", format!("wait={}", granted.as_secs())));
-            tokio::select! {
-                waited = state.store.wait(id, granted) => waited?,
-                () = state.shutdown.cancelled() => state.store.fetch(id).await?,
-            }
+    response.insert_header(NO_STORE);
+    let known = match prefer::wait(request.headers()) {
+        None => state.store.fetch(id).await,
+        Some(wait) => {
+            let granted = wait.min(state.settings.max_wait());
+            response.insert_header(prefer::applied(granted));
+            state.wait(id, granted).await
         }
     };
-    match known {
-        Some(Entry::Finished(outcome)) => Ok(response.json(Body::new(id, outcome))),
+    match known.map_err(ApiError::Store)? {
+        Some(Entry::Finished(outcome)) => Ok(response.json(Body::finished(id, outcome))),
         Some(Entry::Queued) => Ok(response
             .insert_header((RETRY_AFTER, COME_BACK))
-            .insert_header((CACHE_CONTROL, "no-store"))
             .json(Body::queued(id))),
         None => Err(unknown(&state, id)),
     }
 }
 
 /// Cancels what is queued, erases what is stored.
-pub async fn delete(path: Path<String>, state: Data<State>) -> Result<HttpResponse, ApiError> {
-    let id = parse(&path)?;
-    match state.store.fetch(id).await? {
+pub async fn delete(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, ApiError> {
+    let id = requested(&request)?;
+    match state.store.fetch(id).await.map_err(ApiError::Store)? {
+        Some(Entry::Queued) => cancel(&state, id).await?,
+        // While this stands, it keeps the job's own outcome out, should a worker still have the job.
+        Some(Entry::Finished(Outcome::Cancelled)) => {}
         Some(Entry::Finished(_)) => {
-            state.store.erase(id).await?;
-        }
-        Some(Entry::Queued) => {
-            let ttl = state.settings.result_ttl();
-            let cancelled = Finished {
-                id,
-                outcome: Outcome::Cancelled,
-                ttl,
-            };
-            state
-                .store
-                .finish(&[cancelled])
-                .await
-                .into_iter()
-                .collect::<Result<(), _>>()?;
+            state.store.erase(id).await.map_err(ApiError::Store)?;
         }
         None => return Err(unknown(&state, id)),
     }
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// The id in a path; what is none was never issued.
-pub fn parse(text: &str) -> Result<JobId, ApiError> {
+async fn cancel(state: &State, id: JobId) -> Result<(), ApiError> {
+    let cancelled = Finished {
+        id,
+        outcome: Outcome::Cancelled,
+        ttl: state.settings.result_ttl(),
+    };
+    let stored = state.store.finish(&[cancelled]).await;
+    stored
+        .into_iter()
+        .collect::<Result<(), _>>()
+        .map_err(ApiError::Store)
+}
+
+/// The id that a request is about; a text that is none was never issued.
+pub fn requested(request: &HttpRequest) -> Result<JobId, ApiError> {
+    let text = request.match_info().get("id").unwrap_or_default();
     text.parse().map_err(|_| ApiError::UnknownId)
 }
 
-/// An id's own time tells whether its result may have expired.
+/// Why nothing is known of an id: its own time tells whether its result may have expired.
 pub fn unknown(state: &State, id: JobId) -> ApiError {
     if id.age() > state.settings.result_ttl() {
         ApiError::ExpiredId

@@ -3,147 +3,189 @@
 //! The order is the promise: read, reserve, publish, and only then 202. What can't be read leaves nothing
 //! behind; what can't be queued takes its reservation back.
 
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use actix_web::http::header::{LOCATION, RETRY_AFTER};
 use actix_web::web::{Bytes, Data, Payload};
-use actix_web::{HttpRequest, HttpResponse};
-use futures_util::future::join_all;
-use serde_json::{Value, json};
-use tokio::task::spawn_blocking;
-use tokio::time::timeout;
+use actix_web::{HttpRequest, HttpResponse, ResponseError};
+use futures_util::StreamExt;
+use futures_util::stream::iter;
+use serde::Serialize;
 
-use super::body::{self, Upload};
-use super::error::ApiError;
-use super::{State, prefer, result};
+use super::body::{self, Limits};
+use super::error::{ApiError, Problem, refuse};
+use super::form::{self, Upload};
+use super::state::State;
+use super::{prefer, result};
 use crate::broker::PublishError;
-use crate::job::{Job, JobId, Picture};
+use crate::job::{Job, JobId};
 use crate::store::Entry;
 
 /// Seconds after which a client may come back for a result.
 pub const COME_BACK: u64 = 1;
-/// Uploads up to this size are read where they arrive: a 28×28 PNG takes less time than a change of threads.
-const READ_IN_PLACE_BYTES: usize = 2 << 10;
-/// How long an upload waits for its turn to be decoded.
-const DECODE_TURN: Duration = Duration::from_secs(10);
+/// Pictures of one request that are in work at once: enough to share the queue's commits, few enough that
+/// one client does not take every turn to decode.
+const AT_ONCE: usize = 16;
 /// A reservation outlives the longest time that a job may plausibly wait; it takes a few bytes.
 const RESERVED: Duration = Duration::from_secs(24 * 3600);
 
+/// The answer to one upload, or to each of several.
+#[derive(Serialize)]
+struct Accepted {
+    inference_id: JobId,
+}
+
+#[derive(Serialize)]
+struct Several {
+    inferences: Vec<Inference>,
+}
+
+#[derive(Serialize)]
+struct Inference {
+    filename: Option<String>,
+    #[serde(flatten)]
+    fate: Fate,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Fate {
+    InferenceId(JobId),
+    Error(Problem),
+}
+
+#[derive(Serialize)]
+struct Refused {
+    #[serde(flatten)]
+    problem: Problem,
+    #[serde(flatten)]
+    several: Several,
+}
+
 /// Takes one upload or several.
-pub async fn classify(
-    request: HttpRequest,
-    payload: Payload,
-    state: Data<State>,
-) -> Result<HttpResponse, ApiError> {
-    let accepted_at = SystemTime::now();
-    let mut uploads = body::receive(&request, payload, &state.settings).await?;
-    match uploads.pop() {
-        Some(only) if uploads.is_empty() => {
-            let id = accept(&state, only.picture, accepted_at).await?;
-            respond(&request, &state, id).await
-        }
-        last => {
-            uploads.extend(last);
-            respond_to_several(&state, uploads, accepted_at).await
-        }
+pub async fn classify(request: HttpRequest, mut payload: Payload, state: Data<State>) -> HttpResponse {
+    match take(&request, &mut payload, &state).await {
+        Ok(response) => response,
+        Err(error) => refuse(&error, payload),
     }
+}
+
+async fn take(request: &HttpRequest, payload: &mut Payload, state: &State) -> Result<HttpResponse, ApiError> {
+    let accepted_at = SystemTime::now();
+    let headers = request.headers();
+    let settings = &state.settings;
+    let is_form = form::is_form(headers);
+    let limits = Limits {
+        max_bytes: if is_form {
+            settings.max_request_bytes
+        } else {
+            settings.max_upload_bytes
+        },
+        timeout_ms: settings.body_timeout_ms,
+        room: state.room.clone(),
+    };
+    let body = body::collect(payload, headers, &limits).await?;
+    let picture = if is_form {
+        let mut uploads = form::parse(headers, body.bytes.clone(), settings).await?;
+        match uploads.pop() {
+            Some(only) if uploads.is_empty() => only.picture?,
+            last => {
+                uploads.extend(last);
+                return Ok(take_several(state, uploads, accepted_at).await);
+            }
+        }
+    } else {
+        body.bytes.clone()
+    };
+    let id = accept(state, picture, accepted_at).await?;
+    // A client that waits for its result holds no memory for its upload.
+    drop(body);
+    Ok(respond(request, state, id).await)
 }
 
 /// The id alone, or the result if the client would rather wait and it comes in time.
-async fn respond(request: &HttpRequest, state: &State, id: JobId) -> Result<HttpResponse, ApiError> {
-    if let Some(preferred) = prefer::wait(request) {
-        let granted = preferred.min(state.settings.max_wait());
-        // The job is queued: whatever the store answers now, the client gets its id.
-        let waited = tokio::select! {
-            waited = state.store.wait(id, granted) => waited.ok().flatten(),
-            () = state.shutdown.cancelled() => None,
-        };
-        if let Some(Entry::Finished(outcome)) = waited {
-            let applied = ("Preference-Applied", format!("wait={}", granted.as_secs()));
-            return Ok(HttpResponse::Ok()
-                .insert_header(applied)
-                .json(result::Body::new(id, outcome)));
+async fn respond(request: &HttpRequest, state: &State, id: JobId) -> HttpResponse {
+    if let Some(wait) = prefer::wait(request.headers()) {
+        let granted = wait.min(state.settings.max_wait());
+        // The job is queued: whatever the store says now, the client gets its id.
+        if let Ok(Some(Entry::Finished(outcome))) = state.wait(id, granted).await {
+            return HttpResponse::Ok()
+                .insert_header(prefer::applied(granted))
+                .insert_header(result::NO_STORE)
+                .json(result::Body::finished(id, outcome));
         }
     }
-    Ok(HttpResponse::Accepted()
+    HttpResponse::Accepted()
         .insert_header((LOCATION, format!("/result/{id}")))
         .insert_header((RETRY_AFTER, COME_BACK))
-        .json(json!({ "inference_id": id })))
+        .json(Accepted { inference_id: id })
 }
 
 /// Each upload on its own; a refusal only if none could be taken.
-async fn respond_to_several(
-    state: &Data<State>,
-    uploads: Vec<Upload>,
-    accepted_at: SystemTime,
-) -> Result<HttpResponse, ApiError> {
-    let accepted = uploads
-        .into_iter()
-        .map(|upload| async move { (upload.filename, accept(state, upload.picture, accepted_at).await) });
-    let accepted = join_all(accepted).await;
-    let entry = |(filename, accepted): &(Option<String>, Result<JobId, ApiError>)| match accepted {
-        Ok(id) => json!({ "filename": filename, "inference_id": id }),
-        Err(error) => json!({ "filename": filename, "error": error.problem() }),
+async fn take_several(state: &State, uploads: Vec<Upload>, accepted_at: SystemTime) -> HttpResponse {
+    let accepting = uploads.into_iter().map(|upload| async move {
+        let accepted = match upload.picture {
+            Ok(picture) => accept(state, picture, accepted_at).await,
+            Err(error) => Err(error),
+        };
+        (upload.filename, accepted)
+    });
+    let accepted: Vec<_> = iter(accepting).buffered(AT_ONCE).collect().await;
+    let any = accepted.iter().any(|(_, accepted)| accepted.is_ok());
+    let worst = accepted
+        .iter()
+        .filter_map(|(_, accepted)| accepted.as_ref().err())
+        // Of the statuses, the ones worth another try are the greatest.
+        .max_by_key(|error| error.status_code())
+        .map(|error| (error.response(), error.problem()));
+    let inferences = accepted.into_iter().map(|(filename, accepted)| Inference {
+        filename,
+        fate: match accepted {
+            Ok(id) => Fate::InferenceId(id),
+            Err(error) => Fate::Error(error.problem()),
+        },
+    });
+    let several = Several {
+        inferences: inferences.collect(),
     };
-    let inferences: Vec<Value> = accepted.iter().map(entry).collect();
-    if accepted.iter().any(|(_, accepted)| accepted.is_ok()) {
-        let mut response = HttpResponse::Accepted();
-        return Ok(response
+    match worst {
+        Some((mut response, problem)) if !any => response.json(Refused { problem, several }),
+        _ => HttpResponse::Accepted()
             .insert_header((RETRY_AFTER, COME_BACK))
-            .json(json!({ "inferences": inferences })));
-    }
-    match accepted.into_iter().find_map(|(_, accepted)| accepted.err()) {
-        Some(first) => {
-            let mut problem = first.problem();
-            problem["inferences"] = inferences.into();
-            Ok(first.response().body(problem.to_string()))
-        }
-        None => Err(ApiError::NoFile),
+            .json(several),
     }
 }
 
 /// Reads, reserves, publishes.
-async fn accept(
-    state: &Data<State>,
-    upload: Result<Bytes, ApiError>,
-    accepted_at: SystemTime,
-) -> Result<JobId, ApiError> {
-    let picture = read(state, upload?).await?;
+async fn accept(state: &State, upload: Bytes, accepted_at: SystemTime) -> Result<JobId, ApiError> {
+    let picture = state.decoder.decode(upload).await?;
     let job = Job {
         id: JobId::issue(),
         picture,
         result_ttl: state.settings.result_ttl(),
         accepted_at,
     };
-    state.store.reserve(job.id, RESERVED.max(job.result_ttl)).await?;
+    let id = job.id;
+    state
+        .store
+        .reserve(id, RESERVED.max(job.result_ttl))
+        .await
+        .map_err(ApiError::Store)?;
     match state.broker.publish(&job).await {
         Ok(()) => {
-            tracing::debug!(inference = %job.id, "accepted");
-            Ok(job.id)
+            tracing::debug!(inference_id = %id, "queued");
+            Ok(id)
         }
         // It may have been queued: then it will be answered, and the reservation stays for it.
-        Err(unconfirmed @ PublishError::Unconfirmed) => Err(unconfirmed.into()),
+        Err(PublishError::Unconfirmed) => Err(ApiError::Unconfirmed { id }),
         Err(refused) => {
-            if let Err(error) = state.store.release(job.id).await {
-                tracing::debug!(inference = %job.id, %error, "the reservation stays until it expires");
+            if let Err(error) = state.store.release(id).await {
+                tracing::debug!(inference_id = %id, %error, "the reservation stays until it expires");
             }
-            Err(refused.into())
+            Err(match refused {
+                PublishError::Broker(error) => ApiError::Broker(error),
+                PublishError::Full | PublishError::Unconfirmed => ApiError::Full,
+            })
         }
     }
-}
-
-/// Small pictures at once, others on a thread for blocking work, as many at a time as there are cores.
-async fn read(state: &Data<State>, upload: Bytes) -> Result<Picture, ApiError> {
-    if upload.len() <= READ_IN_PLACE_BYTES {
-        return Ok(state.reader.read(&upload)?);
-    }
-    let _waiting = state.uploads.try_acquire().map_err(|_| ApiError::Busy)?;
-    let turn = timeout(DECODE_TURN, state.decodes.acquire()).await;
-    let Ok(Ok(_turn)) = turn else {
-        return Err(ApiError::Busy);
-    };
-    let reader = Arc::clone(&state.reader);
-    let read = spawn_blocking(move || reader.read(&upload)).await;
-    Ok(read.map_err(|panic| ApiError::Away(Box::new(panic)))??)
 }

@@ -5,5 +5,6 @@ mod harness;
 
 mod architecture;
 mod broker;
+mod http;
 mod kernels;
 mod store;

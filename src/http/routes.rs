@@ -1,0 +1,42 @@
+//! Which path and method is answered by whom; everything else is a problem document too.
+
+use actix_web::web::{self, Payload, ServiceConfig};
+use actix_web::{HttpResponse, Resource};
+
+use super::error::{ApiError, refuse};
+use super::{events, health, result, upload};
+
+/// Registers every path.
+pub fn register(config: &mut ServiceConfig) {
+    config
+        .service(resource("/classify", "POST").route(web::post().to(upload::classify)))
+        .service(
+            resource("/result/{id}", "GET, HEAD, DELETE")
+                .route(web::get().to(result::fetch))
+                .route(web::head().to(result::fetch))
+                .route(web::delete().to(result::delete)),
+        )
+        .service(resource("/result/{id}/events", "GET").route(web::get().to(events::follow)))
+        .service(
+            resource("/livez", "GET, HEAD")
+                .route(web::get().to(health::live))
+                .route(web::head().to(health::live)),
+        )
+        .service(
+            resource("/readyz", "GET, HEAD")
+                .route(web::get().to(health::ready))
+                .route(web::head().to(health::ready)),
+        )
+        .default_service(web::to(async |unread: Payload| {
+            refuse(&ApiError::NoRoute, unread)
+        }));
+}
+
+/// A path that takes the `allowed` methods, and says so to all others.
+fn resource(path: &str, allowed: &'static str) -> Resource {
+    let wrong_method = move |unread: Payload| async move {
+        let refused: HttpResponse = refuse(&ApiError::Method { allowed }, unread);
+        refused
+    };
+    web::resource(path).default_service(web::to(wrong_method))
+}

@@ -1,0 +1,62 @@
+//! What all requests share: the seams, the limits, and whether the front end is stopping.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use super::decode::Decoder;
+use super::health::Readiness;
+use super::{FrontEnd, Settings};
+use crate::broker::Broker;
+use crate::job::JobId;
+use crate::store::{Entry, ResultStore, StoreError};
+
+/// What all requests share.
+pub struct State {
+    /// Where jobs go.
+    pub broker: Arc<dyn Broker>,
+    /// Where outcomes are.
+    pub store: Arc<dyn ResultStore>,
+    /// What turns uploads into pictures.
+    pub decoder: Decoder,
+    /// One permit for each byte of unread uploads that may be in memory.
+    pub room: Arc<Semaphore>,
+    /// Limits.
+    pub settings: Settings,
+    /// The last word on whether work can be taken.
+    pub readiness: Readiness,
+    /// Cancelled once the front end is told to stop.
+    pub shutdown: CancellationToken,
+}
+
+impl State {
+    /// The state of a front end that decodes as many uploads at once as there are `cores`.
+    pub fn new(front_end: FrontEnd, cores: usize, shutdown: CancellationToken) -> Self {
+        let FrontEnd {
+            broker,
+            store,
+            reader,
+            settings,
+        } = front_end;
+        let room = settings.max_buffered_bytes.min(Semaphore::MAX_PERMITS);
+        Self {
+            broker,
+            store,
+            decoder: Decoder::new(reader, cores),
+            room: Arc::new(Semaphore::new(room)),
+            settings,
+            readiness: Readiness::default(),
+            shutdown,
+        }
+    }
+
+    /// What is known of a job once it is finished, or after `limit`, or when the front end stops.
+    pub async fn wait(&self, id: JobId, limit: Duration) -> Result<Option<Entry>, StoreError> {
+        tokio::select! {
+            known = self.store.wait(id, limit) => known,
+            () = self.shutdown.cancelled() => self.store.fetch(id).await,
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! The front end over real sockets, with the embedded broker and store behind it.
+
+mod faults;
+mod lifecycle;
+mod limits;
+mod results;
+mod served;
+mod uploads;

@@ -1,0 +1,214 @@
+//! Starting and stopping: what was taken is finished, and nobody is left hanging.
+
+use std::num::NonZeroU16;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use mnistq::broker::{Broker, BrokerError, Consumer, PublishError};
+use mnistq::http::{HttpError, bind};
+use mnistq::job::{Job, JobId};
+use mnistq::store::{Entry, Finished, ResultStore, StoreError};
+use serde_json::Value;
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+
+use super::served::{Served, other_job, read_until};
+use crate::harness::{eventually, within};
+
+/// A broker that publishes once its gate is open.
+struct GatedBroker {
+    inner: Arc<dyn Broker>,
+    gate: Arc<Semaphore>,
+    waiting: Arc<AtomicUsize>,
+}
+
+#[async_trait]
+impl Broker for GatedBroker {
+    async fn publish(&self, job: &Job) -> Result<(), PublishError> {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let _open = self.gate.acquire().await.unwrap();
+        self.inner.publish(job).await
+    }
+
+    async fn consume(&self, prefetch: NonZeroU16) -> Result<Consumer, BrokerError> {
+        self.inner.consume(prefetch).await
+    }
+
+    async fn backlog(&self) -> Result<u64, BrokerError> {
+        self.inner.backlog().await
+    }
+
+    async fn check(&self) -> Result<(), BrokerError> {
+        self.inner.check().await
+    }
+
+    async fn close(&self) {
+        self.inner.close().await;
+    }
+}
+
+/// A store that counts how often it was asked to wait.
+struct CountingStore {
+    inner: Arc<dyn ResultStore>,
+    waits: Arc<AtomicUsize>,
+}
+
+#[async_trait]
+impl ResultStore for CountingStore {
+    async fn reserve(&self, id: JobId, ttl: Duration) -> Result<(), StoreError> {
+        self.inner.reserve(id, ttl).await
+    }
+
+    async fn release(&self, id: JobId) -> Result<(), StoreError> {
+        self.inner.release(id).await
+    }
+
+    async fn finish(&self, finished: &[Finished]) -> Vec<Result<(), StoreError>> {
+        self.inner.finish(finished).await
+    }
+
+    async fn fetch(&self, id: JobId) -> Result<Option<Entry>, StoreError> {
+        self.inner.fetch(id).await
+    }
+
+    async fn wait(&self, id: JobId, limit: Duration) -> Result<Option<Entry>, StoreError> {
+        self.waits.fetch_add(1, Ordering::Relaxed);
+        self.inner.wait(id, limit).await
+    }
+
+    async fn erase(&self, id: JobId) -> Result<bool, StoreError> {
+        self.inner.erase(id).await
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        self.inner.check().await
+    }
+
+    async fn close(&self) {
+        self.inner.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_taken_address_is_named() {
+    let first = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = first.local_addr().unwrap();
+    match bind(address) {
+        Err(HttpError::Bind { address: named, .. }) => assert_eq!(named, address),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn an_upload_in_hand_is_finished_and_then_the_front_end_ends() {
+    let (gate, waiting) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicUsize::new(0)));
+    let served = Served::with(|front_end| {
+        front_end.broker = Arc::new(GatedBroker {
+            inner: Arc::clone(&front_end.broker),
+            gate: Arc::clone(&gate),
+            waiting: Arc::clone(&waiting),
+        });
+    });
+    let request = served.client.post(served.url("/classify")).body("digit 1");
+    let uploading = tokio::spawn(request.send());
+    eventually("the upload has reached the broker", async || {
+        waiting.load(Ordering::Relaxed) == 1
+    })
+    .await;
+    served.shutdown.cancel();
+    eventually("no connection is taken any more", async || {
+        TcpStream::connect(&served.address).await.is_err()
+    })
+    .await;
+    gate.add_permits(1);
+    let response = within("the upload's answer", uploading).await.unwrap().unwrap();
+    assert_eq!(response.status(), 202);
+    assert_eq!(served.held(), (1, 1));
+    within("the front end ends", served.serving)
+        .await
+        .unwrap()
+        .unwrap();
+}
+
+#[tokio::test]
+async fn those_who_wait_get_what_is_known_when_the_front_end_stops() {
+    let served = Served::new();
+    let id = served.submit("digit 1").await;
+    let mut events = served
+        .connect(format!("GET /result/{id}/events HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes())
+        .await;
+    read_until(&mut events, "event: queued").await;
+    let mut waiting = served
+        .connect(format!("GET /result/{id} HTTP/1.1\r\nHost: x\r\nPrefer: wait=30\r\n\r\n").as_bytes())
+        .await;
+    let request = served.client.post(served.url("/classify")).body("digit 2");
+    let uploading = tokio::spawn(request.header("prefer", "wait=30").send());
+    eventually("the upload is queued", async || served.held() == (2, 2)).await;
+    served.shutdown.cancel();
+    let response = within("the upload's answer", uploading).await.unwrap().unwrap();
+    assert_eq!(response.status(), 202);
+    let queued = read_until(&mut waiting, "}").await;
+    assert!(queued.contains("\"status\":\"queued\""), "{queued}");
+    // The chunk of length zero is the proper end of a stream.
+    read_until(&mut events, "0\r\n\r\n").await;
+    within("the front end ends", served.serving)
+        .await
+        .unwrap()
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_stopping_front_end_is_unready_and_still_takes_requests_for_a_while() {
+    let served = Served::with(|front_end| front_end.settings.unready_ms = 600_000);
+    assert_eq!(served.get("/readyz").await.status(), 200);
+    served.shutdown.cancel();
+    let response = served.get("/readyz").await;
+    assert_eq!(response.status(), 503);
+    assert_eq!(response.json::<Value>().await.unwrap()["status"], "stopping");
+    served.submit("digit 1").await;
+    served.serving.abort();
+}
+
+#[tokio::test]
+async fn events_end_when_the_client_has_gone() {
+    let waits = Arc::new(AtomicUsize::new(0));
+    let served = Served::with(|front_end| {
+        front_end.settings.event_keep_alive_ms = 10;
+        front_end.store = Arc::new(CountingStore {
+            inner: Arc::clone(&front_end.store),
+            waits: Arc::clone(&waits),
+        });
+    });
+    let id = served.submit("digit 1").await;
+    let mut events = served
+        .connect(format!("GET /result/{id}/events HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes())
+        .await;
+    read_until(&mut events, ": queued").await;
+    drop(events);
+    eventually("nobody waits for the outcome any more", async || {
+        let before = waits.load(Ordering::Relaxed);
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        waits.load(Ordering::Relaxed) == before
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_restarted_front_end_knows_what_the_last_one_took() {
+    let served = Served::new();
+    served
+        .store
+        .reserve(other_job().id, Duration::from_secs(60))
+        .await
+        .unwrap();
+    let job = other_job();
+    served
+        .store
+        .reserve(job.id, Duration::from_secs(60))
+        .await
+        .unwrap();
+    served.broker.publish(&job).await.unwrap();
+    assert_eq!(served.get(&format!("/result/{}", job.id)).await.status(), 200);
+}

@@ -1,0 +1,240 @@
+//! `/result/{id}`: from queued to its one outcome, and what is said of ids that nothing is known of.
+
+use std::time::{Duration, SystemTime};
+
+use futures_util::StreamExt;
+use mnistq::job::{Failure, FailureCode, JobId, Outcome};
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use uuid::{NoContext, Timestamp, Uuid};
+
+use super::served::{Served, predicted, problem};
+use crate::harness::{eventually, within};
+
+async fn body(served: &Served, id: JobId) -> Value {
+    let response = served.get(&format!("/result/{id}")).await;
+    assert_eq!(response.status(), StatusCode::OK);
+    response.json().await.unwrap()
+}
+
+#[tokio::test]
+async fn a_job_is_queued_until_it_is_answered() {
+    let served = Served::new();
+    let id = served.submit("digit 3").await;
+    let response = served.get(&format!("/result/{id}")).await;
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(response.headers()["retry-after"], "1");
+    assert_eq!(response.headers()["cache-control"], "no-store");
+    let queued: Value = response.json().await.unwrap();
+    assert_eq!(queued, json!({ "inference_id": id, "status": "queued" }));
+
+    served.work().await;
+    eventually("the job is answered", async || {
+        body(&served, id).await["status"] == "succeeded"
+    })
+    .await;
+    let answered = body(&served, id).await;
+    assert_eq!(answered["predicted_class"], 3);
+    assert_eq!(answered["inference_id"], id.to_string());
+    assert_eq!(answered["confidence"], 1.0);
+    assert_eq!(answered["probabilities"].as_array().unwrap().len(), 10);
+    assert_eq!(answered["model"]["name"], "test");
+    assert_eq!(answered["timings"]["inference_ms"], 0.0);
+    for key in ["worker", "device", "batch_size"] {
+        assert!(!answered[key].is_null(), "{key}");
+    }
+}
+
+#[tokio::test]
+async fn other_outcomes_say_why_there_is_no_class() {
+    let served = Served::new();
+    let error = Failure {
+        code: FailureCode::Poison,
+        detail: "it ended three workers".to_owned(),
+    };
+    let cases = [
+        (
+            Outcome::Failed { error },
+            json!({ "status": "failed", "error": { "code": "poison", "detail": "it ended three workers" } }),
+        ),
+        (Outcome::Expired, json!({ "status": "expired" })),
+        (Outcome::Cancelled, json!({ "status": "cancelled" })),
+    ];
+    for (outcome, mut expected) in cases {
+        let id = served.submit("digit 3").await;
+        served.finish(id, outcome).await;
+        expected["inference_id"] = id.to_string().into();
+        assert_eq!(body(&served, id).await, expected);
+    }
+}
+
+#[tokio::test]
+async fn a_client_may_wait_for_the_outcome() {
+    let served = Served::new();
+    let id = served.submit("digit 3").await;
+    let request = served.client.get(served.url(&format!("/result/{id}")));
+    let waiting = tokio::spawn(request.header("prefer", "wait=30").send());
+    served.finish(id, predicted(3)).await;
+    let response = within("the result", waiting).await.unwrap().unwrap();
+    assert_eq!(response.headers()["preference-applied"], "wait=30");
+    assert_eq!(response.json::<Value>().await.unwrap()["predicted_class"], 3);
+}
+
+#[tokio::test]
+async fn a_wait_is_granted_up_to_the_limit() {
+    let served = Served::with(|front_end| front_end.settings.max_wait_s = 0);
+    let id = served.submit("digit 3").await;
+    let request = served.client.get(served.url(&format!("/result/{id}")));
+    let response = request.header("prefer", "wait=99999999999").send().await.unwrap();
+    assert_eq!(response.headers()["preference-applied"], "wait=0");
+    assert_eq!(response.json::<Value>().await.unwrap()["status"], "queued");
+}
+
+#[tokio::test]
+async fn head_is_get_without_its_body() {
+    let served = Served::new();
+    let id = served.submit("digit 3").await;
+    for path in [format!("/result/{id}"), "/livez".to_owned(), "/readyz".to_owned()] {
+        let response = served.client.head(served.url(&path)).send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(response.bytes().await.unwrap().len(), 0);
+    }
+}
+
+#[tokio::test]
+async fn an_id_that_was_never_issued_is_unknown() {
+    let served = Served::new();
+    let foreign = [
+        JobId::issue().to_string(),
+        "7c9e6679-7425-40de-944b-e07fc1f90ae7".to_owned(),
+        "nonsense".to_owned(),
+        "%FF%00".to_owned(),
+    ];
+    for id in foreign {
+        let unknown = problem(
+            served.get(&format!("/result/{id}")).await,
+            404,
+            "unknown-inference",
+        )
+        .await;
+        assert!(
+            unknown["detail"]
+                .as_str()
+                .unwrap()
+                .contains("submit the picture again")
+        );
+        problem(
+            served.get(&format!("/result/{id}/events")).await,
+            404,
+            "unknown-inference",
+        )
+        .await;
+        let delete = served.client.delete(served.url(&format!("/result/{id}"))).send();
+        problem(delete.await.unwrap(), 404, "unknown-inference").await;
+    }
+}
+
+#[tokio::test]
+async fn an_id_older_than_results_are_kept_has_expired() {
+    let served = Served::new();
+    let long_ago = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap()
+        .saturating_sub(Duration::from_secs(3700));
+    let id = Uuid::new_v7(Timestamp::from_unix(NoContext, long_ago.as_secs(), 0));
+    problem(
+        served.get(&format!("/result/{id}")).await,
+        410,
+        "expired-inference",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_result_past_its_time_to_live_has_expired() {
+    let served = Served::with(|front_end| front_end.settings.result_ttl_s = 0);
+    let id = served.submit("digit 3").await;
+    served.work().await;
+    eventually("the result has come and gone", async || {
+        served.get(&format!("/result/{id}")).await.status() != StatusCode::OK
+    })
+    .await;
+    problem(
+        served.get(&format!("/result/{id}")).await,
+        410,
+        "expired-inference",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_cancelled_job_stays_cancelled() {
+    let served = Served::new();
+    let id = served.submit("digit 3").await;
+    for _ in 0..2 {
+        let delete = served.client.delete(served.url(&format!("/result/{id}"))).send();
+        assert_eq!(delete.await.unwrap().status(), StatusCode::NO_CONTENT);
+        assert_eq!(body(&served, id).await["status"], "cancelled");
+        // A worker that had the job all along is too late.
+        served.finish(id, predicted(3)).await;
+        assert_eq!(body(&served, id).await["status"], "cancelled");
+    }
+}
+
+#[tokio::test]
+async fn a_deleted_result_is_gone() {
+    let served = Served::new();
+    let id = served.submit("digit 3").await;
+    served.finish(id, predicted(3)).await;
+    let delete = || served.client.delete(served.url(&format!("/result/{id}"))).send();
+    assert_eq!(delete().await.unwrap().status(), StatusCode::NO_CONTENT);
+    problem(
+        served.get(&format!("/result/{id}")).await,
+        404,
+        "unknown-inference",
+    )
+    .await;
+    problem(delete().await.unwrap(), 404, "unknown-inference").await;
+}
+
+#[tokio::test]
+async fn events_tell_of_the_queue_then_of_the_outcome_and_end() {
+    let served = Served::with(|front_end| front_end.settings.event_keep_alive_ms = 10);
+    let id = served.submit("digit 3").await;
+    let response = served.get(&format!("/result/{id}/events")).await;
+    assert_eq!(response.headers()["content-type"], "text/event-stream");
+    let mut chunks = response.bytes_stream();
+    let mut text = String::new();
+    let mut read_until = async |end: Option<&str>| {
+        while end.is_none_or(|end| !text.contains(end)) {
+            let Some(chunk) = within("an event", chunks.next()).await else {
+                break;
+            };
+            text.push_str(std::str::from_utf8(&chunk.unwrap()).unwrap());
+        }
+        text.clone()
+    };
+    let queued = read_until(Some("\n\n")).await;
+    let data = json!({ "inference_id": id, "status": "queued" });
+    assert!(
+        queued.starts_with(&format!("event: queued\ndata: {data}\n\n")),
+        "{queued}"
+    );
+    read_until(Some("\n\n: queued\n\n: queued\n\n")).await;
+    served.finish(id, predicted(3)).await;
+    let all = read_until(None).await;
+    let (_, outcome) = all.split_once("event: succeeded\ndata: ").unwrap();
+    let outcome: Value = serde_json::from_str(outcome).unwrap();
+    assert_eq!(outcome, body(&served, id).await);
+}
+
+#[tokio::test]
+async fn events_of_a_finished_job_are_its_outcome() {
+    let served = Served::new();
+    let id = served.submit("digit 3").await;
+    served.finish(id, Outcome::Expired).await;
+    let text = served.get(&format!("/result/{id}/events")).await.text();
+    let text = within("the end of the events", text).await.unwrap();
+    assert!(text.starts_with("event: expired\n"), "{text}");
+    assert_eq!(text.matches("event:").count(), 1);
+}
