@@ -3,7 +3,9 @@
 //! In come reservations and outcomes, out come entries. Knows [`JobId`] and [`Outcome`], and nothing of
 //! queues, pictures, models or HTTP.
 
+pub mod redis;
 pub mod sqlite;
+mod waiters;
 
 use std::time::Duration;
 

@@ -3,7 +3,7 @@
 //! The first outcome wins inside one transaction. Whoever waits for an outcome is woken by the commit that
 //! stores it, in this process or in another.
 
-mod waiters;
+mod wake;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -12,10 +12,10 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, params};
 use tokio::time::{Instant, sleep, timeout_at};
 
+use super::waiters::Waiters;
 use super::{Entry, Finished, ResultStore, Settings, StoreError};
 use crate::database::{Database, DatabaseError};
 use crate::job::{JobId, Outcome};
-use waiters::Waiters;
 
 /// How often what has expired is removed.
 const SWEEP: Duration = Duration::from_secs(10);
@@ -34,7 +34,7 @@ impl SqliteStore {
     #[must_use]
     pub fn new(database: Database, _: &Settings) -> Self {
         let waiters = Arc::new(Waiters::default());
-        tokio::spawn(waiters::wake(database.clone(), Arc::downgrade(&waiters)));
+        tokio::spawn(wake::run(database.clone(), Arc::downgrade(&waiters)));
         let (swept, alive) = (database.clone(), Arc::downgrade(&waiters));
         tokio::spawn(async move {
             while alive.strong_count() > 0 {

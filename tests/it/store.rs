@@ -11,6 +11,7 @@ use crate::harness::{eventually, stays_pending, within};
 
 mod lifetimes;
 mod outcomes;
+mod redis;
 mod sqlite;
 mod waiting;
 
@@ -37,6 +38,15 @@ macro_rules! contract {
                 #[tokio::test]
                 async fn $promise() {
                     super::$part::$promise::<super::sqlite::SqliteResults>().await;
+                }
+            )+)+
+        }
+
+        mod on_redis {
+            $($(
+                #[tokio::test]
+                async fn $promise() {
+                    super::$part::$promise::<super::redis::RedisResults>().await;
                 }
             )+)+
         }

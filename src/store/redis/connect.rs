@@ -1,0 +1,115 @@
+//! Opens the two connections that a store needs, with every limit explicit: fred's defaults neither reconnect
+//! nor time out.
+
+use std::time::Duration;
+
+use fred::clients::{Client, SubscriberClient};
+use fred::error::Error;
+use fred::interfaces::{ClientLike, ConfigInterface};
+use fred::types::Builder;
+use fred::types::config::{Config, ReconnectPolicy};
+use tokio::time::{Instant, sleep};
+
+use super::super::StoreError;
+use super::classify;
+use crate::address::ServerUrl;
+
+/// How long a server that is not there yet is tried.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Pause between two tries.
+const PAUSE: Duration = Duration::from_millis(250);
+/// For one command. A write that takes longer may have happened all the same.
+const COMMAND: Duration = Duration::from_secs(1);
+/// For a connection, and for what fred asks by itself.
+const CONNECT: Duration = Duration::from_secs(2);
+/// A server that has been silent for so long is left, and connected anew.
+const UNRESPONSIVE: Duration = Duration::from_millis(1500);
+const UNRESPONSIVE_LOOK: Duration = Duration::from_millis(500);
+/// Messages that may wait for the task that wakes; more are dropped by fred, and cost a waiter a moment.
+const MESSAGES: usize = 4096;
+
+/// A client for commands, and one for messages.
+pub async fn connect(url: &ServerUrl) -> Result<(Client, SubscriberClient), StoreError> {
+    let address = url.to_string();
+    let builder = builder(url).map_err(|error| classify(&address, error))?;
+    let deadline = Instant::now() + PATIENCE;
+    let mut warned = false;
+    loop {
+        match open(&builder).await {
+            Ok(clients) => return Ok(clients),
+            Err(error) => {
+                let error = classify(&address, error);
+                let hopeless = matches!(error, StoreError::Refused { .. });
+                if hopeless || Instant::now() + PAUSE >= deadline {
+                    return Err(error);
+                }
+                if !std::mem::replace(&mut warned, true) {
+                    tracing::warn!(store = address, "the store does not answer yet: waiting for it");
+                }
+                sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+fn builder(url: &ServerUrl) -> Result<Builder, Error> {
+    let mut builder = Builder::from_config(Config::from_url(url.expose())?);
+    builder.set_policy(ReconnectPolicy::new_exponential(0, 50, 2_000, 2));
+    builder.with_connection_config(|config| {
+        config.connection_timeout = CONNECT;
+        config.internal_command_timeout = CONNECT;
+        config.unresponsive.max_timeout = Some(UNRESPONSIVE);
+        config.unresponsive.interval = UNRESPONSIVE_LOOK;
+        // Zero is no bound: the bound is the semaphore of the store.
+        config.max_command_buffer_len = 0;
+    });
+    builder.with_performance_config(|config| {
+        config.default_command_timeout = COMMAND;
+        config.broadcast_channel_capacity = MESSAGES;
+    });
+    Ok(builder)
+}
+
+async fn open(builder: &Builder) -> Result<(Client, SubscriberClient), Error> {
+    let client = builder.build()?;
+    let connection = client.init().await?;
+    let subscriber = builder.build_subscriber_client()?;
+    if let Err(error) = subscriber.init().await {
+        connection.abort();
+        return Err(error);
+    }
+    Ok((client, subscriber))
+}
+
+/// Says so when results may vanish: with this Redis's restart, or when it runs out of memory. A server that
+/// does not tell its configuration is not asked again.
+pub async fn warn_of_losses(client: &Client, address: &str) {
+    let setting = async |name: &str| {
+        let answer = client
+            .config_get::<std::collections::HashMap<String, String>, _>(name)
+            .await
+            .ok()?;
+        answer.into_values().next()
+    };
+    let (append_only, snapshots) = (setting("appendonly").await, setting("save").await);
+    if append_only.as_deref() == Some("no") {
+        let snapshots = if snapshots.is_some_and(|save| !save.is_empty()) {
+            "only snapshots"
+        } else {
+            "nothing"
+        };
+        tracing::warn!(
+            store = address,
+            "this Redis keeps {snapshots} on disk: its restart loses results; set `appendonly yes`"
+        );
+    }
+    if let Some(policy) = setting("maxmemory-policy").await
+        && policy != "noeviction"
+    {
+        tracing::warn!(
+            store = address,
+            policy,
+            "this Redis drops results when its memory is full; set `maxmemory-policy noeviction`"
+        );
+    }
+}
