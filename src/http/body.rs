@@ -14,6 +14,9 @@ use tokio::time::timeout;
 
 use super::error::ApiError;
 
+/// Memory that a body gets at once for a length that it only declares; the rest as it comes.
+const RESERVED_BYTES: usize = 256 << 10;
+
 /// What a body may be.
 pub struct Limits {
     /// How large.
@@ -63,7 +66,7 @@ async fn read(payload: &mut Payload, declared: Option<usize>, limits: &Limits) -
         }
         if grown.is_empty() {
             take_room(&mut room, first.len(), limits)?;
-            grown.reserve(declared.unwrap_or(length * 2));
+            grown.reserve(declared.unwrap_or_default().min(RESERVED_BYTES));
             grown.extend_from_slice(&mem::take(&mut first));
         }
         take_room(&mut room, chunk.len(), limits)?;

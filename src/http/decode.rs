@@ -65,3 +65,81 @@ impl Decoder {
 fn read(reader: &dyn Reader, upload: &[u8]) -> Option<Result<Picture, ReadError>> {
     catch_unwind(AssertUnwindSafe(|| reader.read(upload))).ok()
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::{Condvar, Mutex};
+
+    use futures_util::FutureExt;
+    use futures_util::future::join_all;
+
+    use super::*;
+
+    /// Reads nothing until it is let go, and knows how many are at it.
+    #[derive(Default)]
+    struct HeldReader {
+        state: Mutex<Held>,
+        changed: Condvar,
+    }
+
+    #[derive(Default)]
+    struct Held {
+        reading: usize,
+        most: usize,
+        let_go: bool,
+    }
+
+    impl Reader for HeldReader {
+        fn read(&self, _: &[u8]) -> Result<Picture, ReadError> {
+            let mut state = self.state.lock().unwrap();
+            state.reading += 1;
+            state.most = state.most.max(state.reading);
+            let mut state = self.changed.wait_while(state, |state| !state.let_go).unwrap();
+            state.reading -= 1;
+            Err(ReadError::Unsupported)
+        }
+    }
+
+    impl HeldReader {
+        fn let_go(&self) {
+            self.state.lock().unwrap().let_go = true;
+            self.changed.notify_all();
+        }
+    }
+
+    const LARGE: Bytes = Bytes::from_static(&[0; INLINE_BYTES + 1]);
+
+    #[tokio::test]
+    async fn as_many_decode_as_there_are_cores_some_wait_and_more_are_refused() {
+        let reader = Arc::new(HeldReader::default());
+        let decoder = Decoder::new(reader.clone(), 2);
+        let admitted = 2 * (1 + WAITING);
+        let decode = async || decoder.decode(LARGE).await;
+        // Those who are admitted wait for one another; this one is polled last, and lets them go.
+        let refused = async {
+            let refused = decode().await;
+            reader.let_go();
+            refused
+        };
+        let (decoded, refused) = tokio::join!(join_all((0..admitted).map(|_| decode())), refused);
+        assert!(matches!(refused, Err(ApiError::Busy)));
+        for decoded in decoded {
+            assert!(matches!(decoded, Err(ApiError::Read(ReadError::Unsupported))));
+        }
+        assert!(reader.state.lock().unwrap().most <= 2);
+        assert!(matches!(decode().await, Err(ApiError::Read(_))));
+    }
+
+    #[tokio::test]
+    async fn a_decode_that_nobody_waits_for_still_takes_its_turn() {
+        let reader = Arc::new(HeldReader::default());
+        let decoder = Decoder::new(reader.clone(), 1);
+        let abandoned = decoder.decode(LARGE);
+        // One poll takes the turn and starts the work.
+        assert!(abandoned.now_or_never().is_none());
+        assert_eq!(decoder.turns.available_permits(), 0);
+        reader.let_go();
+        assert!(matches!(decoder.decode(LARGE).await, Err(ApiError::Read(_))));
+    }
+}

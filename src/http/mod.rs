@@ -65,6 +65,9 @@ pub enum HttpError {
     /// The server broke.
     #[error("the front end broke")]
     Serve(#[source] io::Error),
+    /// The server ended, though nobody told it to.
+    #[error("the front end ended by itself")]
+    Ended,
 }
 
 /// How long requests in hand may take to end once the front end stops; what is still open then is cut.
@@ -111,9 +114,7 @@ pub async fn serve(
         tokio::time::sleep(unready).await;
     };
     tokio::select! {
-        ended = &mut server => {
-            return ended.and(Err(io::ErrorKind::UnexpectedEof.into())).map_err(HttpError::Serve);
-        }
+        ended = &mut server => return ended.map_err(HttpError::Serve).and(Err(HttpError::Ended)),
         () = told => {}
     }
     // The order is given by the call; what it returns waits for its end, and so does the server.
