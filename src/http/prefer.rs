@@ -61,7 +61,7 @@ mod tests {
             "Wait = 5",
             "wait=\"5\"; x=1",
             "foo; wait=9, wait=5",
-            "foo=\"a, wait=9\", wait=5, wait=7",
+            "foo=\"a, wait=9, b\", wait=5, wait=7",
         ] {
             assert_eq!(wait_of(header), Some(Duration::from_secs(5)), "{header}");
         }
