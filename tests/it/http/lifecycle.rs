@@ -14,7 +14,7 @@ use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
-use super::served::{Served, other_job, read_until};
+use super::served::{Served, predicted, read_until};
 use crate::harness::{eventually, within};
 
 /// A broker that publishes once its gate is open.
@@ -196,19 +196,13 @@ async fn events_end_when_the_client_has_gone() {
 }
 
 #[tokio::test]
-async fn a_restarted_front_end_knows_what_the_last_one_took() {
+async fn a_front_end_answers_for_jobs_that_another_one_took() {
     let served = Served::new();
-    served
-        .store
-        .reserve(other_job().id, Duration::from_secs(60))
-        .await
-        .unwrap();
-    let job = other_job();
-    served
-        .store
-        .reserve(job.id, Duration::from_secs(60))
-        .await
-        .unwrap();
-    served.broker.publish(&job).await.unwrap();
-    assert_eq!(served.get(&format!("/result/{}", job.id)).await.status(), 200);
+    let id = JobId::issue();
+    served.store.reserve(id, Duration::from_secs(60)).await.unwrap();
+    let response = served.get(&format!("/result/{}", id)).await;
+    assert_eq!(response.json::<Value>().await.unwrap()["status"], "queued");
+    served.finish(id, predicted(5)).await;
+    let response = served.get(&format!("/result/{}", id)).await;
+    assert_eq!(response.json::<Value>().await.unwrap()["predicted_class"], 5);
 }

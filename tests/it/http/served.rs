@@ -3,14 +3,14 @@
 use std::io;
 use std::num::NonZeroU16;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use mnistq::broker::Broker;
 use mnistq::broker::sqlite::SqliteBroker;
 use mnistq::database::Database;
 use mnistq::digit::{ReadError, Reader};
 use mnistq::http::{FrontEnd, HttpError, Settings, bind, serve};
-use mnistq::job::{Job, JobId, ModelName, Outcome, Picture, Prediction, Timings};
+use mnistq::job::{JobId, ModelName, Outcome, Picture, Prediction, Timings};
 use mnistq::store::sqlite::SqliteStore;
 use mnistq::store::{Finished, ResultStore};
 use reqwest::multipart::{Form, Part};
@@ -202,16 +202,6 @@ pub fn predicted(class: u16) -> Outcome {
         batch_size: 1,
         timings: Timings::default(),
     })
-}
-
-/// A job that is not from this front end.
-pub fn other_job() -> Job {
-    Job {
-        id: JobId::issue(),
-        picture: Picture::new(1, 1, vec![0]).unwrap(),
-        result_ttl: Duration::from_secs(60),
-        accepted_at: SystemTime::now(),
-    }
 }
 
 /// Reads uploads that say what they are: `digit 7 …`, `damaged`, `too large`, `blank`.
