@@ -3,6 +3,7 @@
 //! In come jobs, out come deliveries, each of which is acknowledged once its outcome is stored, or goes
 //! back to the queue. Knows [`Job`] and nothing of pictures, models, results or HTTP.
 
+pub mod amqp;
 pub mod sqlite;
 
 use std::num::NonZeroU16;

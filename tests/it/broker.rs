@@ -10,6 +10,7 @@ use mnistq::job::{Job, JobId, Picture};
 
 use crate::harness::{eventually, stays_pending, within};
 
+mod amqp;
 mod closing;
 mod consuming;
 mod publishing;
@@ -43,6 +44,15 @@ macro_rules! contract {
                 #[tokio::test]
                 async fn $promise() {
                     super::$part::$promise::<super::sqlite::SqliteQueue>().await;
+                }
+            )+)+
+        }
+
+        mod on_rabbitmq {
+            $($(
+                #[tokio::test]
+                async fn $promise() {
+                    super::$part::$promise::<super::amqp::AmqpQueue>().await;
                 }
             )+)+
         }

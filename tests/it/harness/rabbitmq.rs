@@ -59,6 +59,11 @@ impl RabbitMq {
         format!("amqp://guest:guest@127.0.0.1:{}/%2f", self.port)
     }
 
+    /// Where it listens.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Starts it again after [`RabbitMq::kill`], on the same port and with the data that it has on disk.
     pub async fn start(&mut self) {
         let program = installed(&["rabbitmq-server"], SCRIPTS);

@@ -1,0 +1,94 @@
+//! The broker for many machines: a quorum queue at a RabbitMQ, through amqprs.
+//!
+//! A publisher and each consumer have a connection of their own, and a task that owns it, watches it and rebuilds
+//! it. Jobs travel in their wire form, with their id as the message's id.
+
+mod consumer;
+mod endpoint;
+mod hand;
+mod link;
+mod publisher;
+mod reconnect;
+mod topology;
+mod unconfirmed;
+
+use std::num::NonZeroU16;
+
+use async_trait::async_trait;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::{Broker, BrokerError, Cause, Consumer, PublishError, Settings};
+use crate::address::ServerUrl;
+use crate::job::Job;
+use consumer::Pump;
+use endpoint::Endpoint;
+use publisher::Publisher;
+use topology::Topology;
+
+/// A queue at a RabbitMQ.
+///
+/// A publish that RabbitMQ rejects is taken for a full queue: it says no more. The limit is soft: RabbitMQ takes
+/// what is on its way when the queue becomes full, for each front end at most 1,024 jobs, and at most the limit.
+pub struct AmqpBroker {
+    publisher: Publisher,
+    endpoint: Endpoint,
+    topology: Topology,
+}
+
+impl AmqpBroker {
+    /// Connects, trying for some seconds, and makes the queues: `{queue}.jobs.v1`, and `{queue}.dead.v1` for
+    /// messages that nobody can answer.
+    ///
+    /// # Errors
+    /// [`BrokerError::Unavailable`] if it can't be reached, [`BrokerError::Refused`] if it does not want us, or
+    /// has a queue of this name with another limit.
+    pub async fn connect(url: &ServerUrl, settings: &Settings) -> Result<Self, BrokerError> {
+        let refused = |source: Cause| BrokerError::Refused {
+            address: url.to_string(),
+            source,
+        };
+        let endpoint = Endpoint::parse(url).map_err(|error| refused(error.into()))?;
+        let topology = Topology::new(settings).map_err(|error| refused(error.into()))?;
+        let publisher = Publisher::connect(endpoint.clone(), topology.clone()).await?;
+        Ok(Self {
+            publisher,
+            endpoint,
+            topology,
+        })
+    }
+}
+
+#[async_trait]
+impl Broker for AmqpBroker {
+    async fn publish(&self, job: &Job) -> Result<(), PublishError> {
+        self.publisher.publish(job).await
+    }
+
+    async fn consume(&self, prefetch: NonZeroU16) -> Result<Consumer, BrokerError> {
+        let (deliveries, received) = mpsc::channel(prefetch.get().into());
+        let stop = CancellationToken::new();
+        let pump = Pump {
+            endpoint: self.endpoint.clone(),
+            topology: self.topology.clone(),
+            prefetch: prefetch.get(),
+            deliveries,
+            stop: stop.clone(),
+        };
+        let link = pump.subscribe().await?;
+        let running = tokio::spawn(pump.run(link));
+        Ok(Consumer::new(received, stop, running))
+    }
+
+    async fn backlog(&self) -> Result<u64, BrokerError> {
+        self.publisher.count().await
+    }
+
+    async fn check(&self) -> Result<(), BrokerError> {
+        self.backlog().await.map(drop)
+    }
+
+    async fn close(&self) {
+        self.publisher.close().await;
+    }
+}

@@ -1,0 +1,337 @@
+//! Puts jobs on the queue, over a connection of its own.
+//!
+//! In come jobs, out go the broker's confirmations: amqprs's own `Ok` means nothing. One task owns the channel and
+//! keeps many publishes on their way at once, within bounds; while the link is lost it refuses at once and
+//! rebuilds it. Knows nothing of consumers: RabbitMQ stops reading from connections that publish when it is short
+//! of memory or disk, and acknowledgements must not be stuck in one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use amqprs::channel::{BasicPublishArguments, ConfirmSelectArguments};
+use amqprs::{BasicProperties, DELIVERY_MODE_PERSISTENT};
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Fuse};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::time::{Instant, interval, sleep, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use super::super::{BrokerError, PublishError};
+use super::endpoint::Endpoint;
+use super::link::{Event, Link, LinkError, within_opening};
+use super::reconnect::{Backoff, open_patiently};
+use super::topology::Topology;
+use super::unconfirmed::{Unconfirmed, Waiter};
+use crate::job::Job;
+
+/// How long a publisher waits for its confirmation.
+const CONFIRM: Duration = Duration::from_secs(2);
+/// A link on which a publish has waited for so long is given up: amqprs may have lost confirmations.
+const STALLED: Duration = Duration::from_secs(5);
+/// How often that is looked at.
+const LOOK: Duration = Duration::from_millis(250);
+/// Most publishes on their way.
+const IN_FLIGHT: usize = 1024;
+/// Bytes of jobs on their way.
+const IN_FLIGHT_BYTES: u32 = 8 * 1024 * 1024;
+/// How long the broker may take to count the queue.
+const COUNT: Duration = Duration::from_secs(1);
+/// What a job is, for whoever looks at the queue with RabbitMQ's tools.
+const CONTENT_TYPE: &str = "application/vnd.mnistq.job";
+
+/// The end that publishers hold.
+pub struct Publisher {
+    endpoint: Endpoint,
+    requests: mpsc::UnboundedSender<Request>,
+    slots: Arc<Semaphore>,
+    bytes: Arc<Semaphore>,
+    stop: CancellationToken,
+}
+
+enum Request {
+    Publish(Vec<u8>, Waiter),
+    Count(oneshot::Sender<Result<u64, BrokerError>>),
+}
+
+impl Publisher {
+    /// Connects, trying for some seconds, and makes the queues.
+    pub async fn connect(endpoint: Endpoint, topology: Topology) -> Result<Self, BrokerError> {
+        let link = open_patiently(&endpoint, || PublishLink::open(&endpoint, &topology)).await?;
+        let (requests, received) = mpsc::unbounded_channel();
+        let stop = CancellationToken::new();
+        // RabbitMQ takes all that is on its way when the queue becomes full, so that is no more than once its limit.
+        let slots = usize::try_from(topology.queue_limit)
+            .unwrap_or(IN_FLIGHT)
+            .clamp(1, IN_FLIGHT);
+        let actor = Actor {
+            endpoint: endpoint.clone(),
+            topology,
+            requests: received,
+            stop: stop.clone(),
+        };
+        tokio::spawn(actor.run(link));
+        Ok(Self {
+            endpoint,
+            requests,
+            slots: Arc::new(Semaphore::new(slots)),
+            bytes: Arc::new(Semaphore::new(IN_FLIGHT_BYTES as usize)),
+            stop,
+        })
+    }
+
+    /// Publishes a job, and waits for the broker's confirmation.
+    pub async fn publish(&self, job: &Job) -> Result<(), PublishError> {
+        let deadline = Instant::now() + CONFIRM;
+        let body = job.encode();
+        let room = timeout_at(deadline, self.take_room(body.len()))
+            .await
+            .map_err(|_| self.error(LinkError::Crowded))?;
+        let (answer, answered) = oneshot::channel();
+        let waiter = Waiter::new(job.id, answer, room);
+        self.ask(Request::Publish(body, waiter))?;
+        match timeout_at(deadline, answered).await {
+            Ok(Ok(answer)) => answer,
+            _ => Err(PublishError::Unconfirmed),
+        }
+    }
+
+    /// Asks the broker how many jobs wait, in bounded time.
+    pub async fn count(&self) -> Result<u64, BrokerError> {
+        let (answer, answered) = oneshot::channel();
+        self.ask(Request::Count(answer))?;
+        match timeout(COUNT, answered).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => Err(self.error(LinkError::Lost)),
+            Err(_) => Err(self.error(LinkError::Silent(COUNT))),
+        }
+    }
+
+    /// Lets publishes on their way be confirmed, then disconnects, in bounded time.
+    pub async fn close(&self) {
+        self.stop.cancel();
+        self.requests.closed().await;
+    }
+
+    fn ask(&self, request: Request) -> Result<(), BrokerError> {
+        let asked = self.requests.send(request);
+        asked.map_err(|_| self.error(LinkError::Ended))
+    }
+
+    async fn take_room(&self, bytes: usize) -> [OwnedSemaphorePermit; 2] {
+        // A job larger than all room goes alone.
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(IN_FLIGHT_BYTES);
+        let slot = Arc::clone(&self.slots).acquire_owned().await;
+        let bytes = Arc::clone(&self.bytes).acquire_many_owned(bytes).await;
+        [slot, bytes].map(|permit| permit.expect("these semaphores are never closed"))
+    }
+
+    fn error(&self, cause: LinkError) -> BrokerError {
+        self.endpoint.error(&Arc::new(cause))
+    }
+}
+
+/// A link on which the broker confirms.
+struct PublishLink {
+    link: Link,
+    events: mpsc::UnboundedReceiver<Event>,
+}
+
+impl PublishLink {
+    async fn open(endpoint: &Endpoint, topology: &Topology) -> Result<Self, LinkError> {
+        within_opening(async {
+            let (link, events) = Link::open(endpoint, "publisher").await?;
+            topology.declare(&link).await?;
+            let confirms = link.channel.confirm_select(ConfirmSelectArguments::default());
+            confirms.await.map_err(|error| link.explain(error))?;
+            Ok(Self { link, events })
+        })
+        .await
+    }
+}
+
+/// The task that owns the link.
+struct Actor {
+    endpoint: Endpoint,
+    topology: Topology,
+    requests: mpsc::UnboundedReceiver<Request>,
+    stop: CancellationToken,
+}
+
+impl Actor {
+    /// Runs until told to stop, or until no publisher is left.
+    async fn run(mut self, mut opened: PublishLink) {
+        let mut backoff = Backoff::default();
+        loop {
+            let PublishLink { link, events } = opened;
+            let mut session = Session {
+                link: &link,
+                endpoint: &self.endpoint,
+                topology: &self.topology,
+                unconfirmed: Unconfirmed::default(),
+                askers: Vec::new(),
+                counting: Fuse::terminated(),
+                backoff: &mut backoff,
+            };
+            let served = session.serve(events, &mut self.requests, &self.stop).await;
+            drop(session);
+            let Err(loss) = served else {
+                return link.close().await;
+            };
+            tracing::warn!(
+                broker = self.endpoint.address(),
+                error = &loss as &dyn std::error::Error,
+                "lost the connection that publishes: rebuilding it"
+            );
+            // A stuck link must not hold up its successor.
+            tokio::spawn(link.close());
+            opened = match self.reopen(loss, &mut backoff).await {
+                Some(opened) => opened,
+                None => return,
+            };
+            tracing::info!(
+                broker = self.endpoint.address(),
+                "the connection that publishes is back"
+            );
+        }
+    }
+
+    /// Tries without end, refusing all requests meanwhile. None once there is nobody to publish for.
+    async fn reopen(&mut self, loss: LinkError, backoff: &mut Backoff) -> Option<PublishLink> {
+        let mut cause = Arc::new(loss);
+        loop {
+            let pause = backoff.pause();
+            let attempt = async {
+                sleep(pause).await;
+                PublishLink::open(&self.endpoint, &self.topology).await
+            };
+            tokio::pin!(attempt);
+            let opened = loop {
+                tokio::select! {
+                    opened = &mut attempt => break opened,
+                    request = self.requests.recv() => match request {
+                        Some(Request::Publish(_, waiter)) => waiter.answer(Err(self.endpoint.error(&cause).into())),
+                        Some(Request::Count(asker)) => drop(asker.send(Err(self.endpoint.error(&cause)))),
+                        None => return None,
+                    },
+                    () = self.stop.cancelled() => return None,
+                }
+            };
+            match opened {
+                Ok(opened) => return Some(opened),
+                Err(error) => {
+                    let error = Arc::new(error);
+                    if error.is_refusal() && !cause.is_refusal() {
+                        tracing::error!(
+                            broker = self.endpoint.address(),
+                            error = &error as &dyn std::error::Error,
+                            "the broker no longer wants us: still trying"
+                        );
+                    }
+                    cause = error;
+                }
+            }
+        }
+    }
+}
+
+/// The life of one link.
+struct Session<'a> {
+    link: &'a Link,
+    endpoint: &'a Endpoint,
+    topology: &'a Topology,
+    unconfirmed: Unconfirmed,
+    askers: Vec<oneshot::Sender<Result<u64, BrokerError>>>,
+    /// Is never cancelled while the link lives: amqprs may panic on an answer that nobody expects.
+    counting: Fuse<BoxFuture<'a, Result<u64, LinkError>>>,
+    backoff: &'a mut Backoff,
+}
+
+impl<'a> Session<'a> {
+    /// Publishes until there is nobody left to publish for and all is answered, or until the link is lost.
+    async fn serve(
+        &mut self,
+        mut events: mpsc::UnboundedReceiver<Event>,
+        requests: &mut mpsc::UnboundedReceiver<Request>,
+        stop: &CancellationToken,
+    ) -> Result<(), LinkError> {
+        let mut look = interval(LOOK);
+        let mut open = true;
+        let link = self.link;
+        let lost = link.lost();
+        tokio::pin!(lost);
+        while open || !self.unconfirmed.is_empty() {
+            tokio::select! {
+                event = events.recv() => self.hear(event)?,
+                request = requests.recv(), if open => match request {
+                    Some(Request::Publish(body, waiter)) => self.publish(body, waiter).await?,
+                    Some(Request::Count(asker)) => self.count(asker),
+                    None => open = false,
+                },
+                counted = &mut self.counting => self.answer(counted?),
+                loss = &mut lost => return Err(loss),
+                _ = look.tick() => if self.unconfirmed.longest_wait() > STALLED {
+                    return Err(LinkError::Silent(STALLED));
+                },
+                // What was asked before is still done.
+                () = stop.cancelled(), if !requests.is_closed() => requests.close(),
+            }
+        }
+        Ok(())
+    }
+
+    async fn publish(&mut self, body: Vec<u8>, waiter: Waiter) -> Result<(), LinkError> {
+        if waiter.is_gone() {
+            // Nobody waits any more: then it is better not queued.
+            return Ok(());
+        }
+        let properties = BasicProperties::default()
+            .with_content_type(CONTENT_TYPE)
+            .with_delivery_mode(DELIVERY_MODE_PERSISTENT)
+            .with_message_id(&waiter.id().to_string())
+            .finish();
+        let arguments = BasicPublishArguments::new("", &self.topology.jobs)
+            .mandatory(true)
+            .finish();
+        self.unconfirmed.add(waiter);
+        let published = self.link.channel.basic_publish(properties, body, arguments);
+        match timeout(STALLED, published).await {
+            Ok(published) => published.map_err(|error| self.link.explain(error)),
+            Err(_) => Err(LinkError::Silent(STALLED)),
+        }
+    }
+
+    fn hear(&mut self, event: Option<Event>) -> Result<(), LinkError> {
+        match event {
+            Some(Event::Confirmed(tags)) => {
+                self.prove();
+                if !self.unconfirmed.confirm(tags, self.endpoint) {
+                    return Err(LinkError::Unroutable);
+                }
+            }
+            Some(Event::Rejected(tags)) => self.unconfirmed.reject(tags),
+            Some(Event::Unroutable(id)) => self.unconfirmed.note_unroutable(id.as_deref()),
+            Some(Event::Closed) | None => return Err(self.link.loss()),
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, asker: oneshot::Sender<Result<u64, BrokerError>>) {
+        if self.askers.is_empty() {
+            let link: &'a Link = self.link;
+            self.counting = link.declare(self.topology.inspection()).boxed().fuse();
+        }
+        self.askers.push(asker);
+    }
+
+    fn answer(&mut self, count: u64) {
+        self.prove();
+        for asker in self.askers.drain(..) {
+            let _ = asker.send(Ok(count));
+        }
+    }
+
+    /// An open link alone proves nothing: a broker short of memory opens one, and takes no publish on it.
+    fn prove(&mut self) {
+        *self.backoff = Backoff::default();
+    }
+}

@@ -1,0 +1,112 @@
+//! The queues at the broker: their names, and what they promise.
+//!
+//! In comes the name of a system, out go its declared queues. A queue's arguments can't be changed, so the names
+//! carry a version; every limit is explicit, since RabbitMQ's defaults are unbounded or lose messages.
+
+use amqprs::channel::QueueDeclareArguments;
+use amqprs::{FieldTable, FieldValue};
+
+use super::super::Settings;
+use super::endpoint::LONGEST_NAME_BYTES;
+use super::link::{Link, LinkError};
+
+/// How many consumers a job may outlive: RabbitMQ's own default from 4.0 on. Each consumer that is lost counts
+/// up for all that it had in hand, so a smaller limit would end the neighbours of a job that kills its workers.
+const DELIVERY_LIMIT: i64 = 20;
+
+/// The queues of one system.
+#[derive(Debug, Clone)]
+pub struct Topology {
+    /// Where jobs wait.
+    pub jobs: String,
+    /// Where jobs end that outlived too many consumers, or that nobody can answer.
+    pub dead: String,
+    /// How many jobs may wait.
+    pub queue_limit: u32,
+}
+
+/// A name that no queue can have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a queue's name has 1 to 247 bytes and does not begin with `amq.`")]
+pub struct InvalidName;
+
+impl Topology {
+    /// The queues of the system of this name.
+    pub fn new(settings: &Settings) -> Result<Self, InvalidName> {
+        let Settings { queue, queue_limit } = settings;
+        let (jobs, dead) = (format!("{queue}.jobs.v1"), format!("{queue}.dead.v1"));
+        if queue.is_empty() || queue.starts_with("amq.") || jobs.len() > LONGEST_NAME_BYTES {
+            return Err(InvalidName);
+        }
+        Ok(Self {
+            jobs,
+            dead,
+            queue_limit: *queue_limit,
+        })
+    }
+
+    /// Makes the queues, or sees that they are as they should be.
+    pub async fn declare(&self, link: &Link) -> Result<(), LinkError> {
+        link.declare(durable(&self.dead, &[("x-queue-type", text("quorum"))]))
+            .await?;
+        let arguments = [
+            ("x-queue-type", text("quorum")),
+            ("x-max-length", FieldValue::l(self.queue_limit.into())),
+            ("x-overflow", text("reject-publish")),
+            ("x-delivery-limit", FieldValue::l(DELIVERY_LIMIT)),
+            ("x-dead-letter-exchange", text("")),
+            ("x-dead-letter-routing-key", text(&self.dead)),
+            // Else RabbitMQ may lose a message on its way to the other queue.
+            ("x-dead-letter-strategy", text("at-least-once")),
+        ];
+        link.declare(durable(&self.jobs, &arguments)).await.map(drop)
+    }
+
+    /// Asks for the queue of jobs without making it.
+    pub fn inspection(&self) -> QueueDeclareArguments {
+        QueueDeclareArguments::new(&self.jobs).passive(true).finish()
+    }
+}
+
+fn durable(name: &str, arguments: &[(&str, FieldValue)]) -> QueueDeclareArguments {
+    let mut table = FieldTable::new();
+    for (key, value) in arguments {
+        let key = (*key).try_into().expect("the keys above are short");
+        table.insert(key, value.clone());
+    }
+    QueueDeclareArguments::durable_client_named(name)
+        .arguments(table)
+        .finish()
+}
+
+fn text(value: &str) -> FieldValue {
+    FieldValue::S(value.try_into().expect("shorter than 4 GiB"))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn topology(queue: &str) -> Result<Topology, InvalidName> {
+        Topology::new(&Settings {
+            queue: queue.to_owned(),
+            ..Settings::default()
+        })
+    }
+
+    #[test]
+    fn the_names_carry_a_version() {
+        let topology = topology("digits").unwrap();
+        assert_eq!(topology.jobs, "digits.jobs.v1");
+        assert_eq!(topology.dead, "digits.dead.v1");
+    }
+
+    #[test]
+    fn a_name_that_no_queue_can_have_is_refused() {
+        for queue in ["", "amq.digits", &"q".repeat(248)] {
+            assert_eq!(topology(queue).err(), Some(InvalidName), "{queue}");
+        }
+        assert!(topology(&"q".repeat(247)).is_ok());
+    }
+}
