@@ -1,1 +1,318 @@
-//! Configuration.
+//! Configuration: defaults, then the configuration file, then `MNISTQ_…` variables, then flags.
+//!
+//! Composes the modules' own sections and says which layer is wrong. Opens nothing but the file.
+
+use std::collections::BTreeSet;
+use std::fmt::Display;
+use std::fs;
+use std::io;
+use std::num::NonZeroU16;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use etcetera::BaseStrategy;
+use serde::Deserialize;
+
+use crate::address::Address;
+use crate::cli;
+use crate::model::device::DeviceName;
+use crate::{broker, digit, http, store, train, worker};
+
+/// Everything that can be configured; `config/mnistq.toml` says what each key means.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// What to log.
+    pub log: String,
+    /// Where jobs wait; none: the database in the state directory.
+    pub broker: Option<Address>,
+    /// Where outcomes are kept; none: the database in the state directory.
+    pub store: Option<Address>,
+    /// The queue.
+    pub queue: broker::Settings,
+    /// The results.
+    pub results: store::Settings,
+    /// The front end.
+    pub http: http::Settings,
+    /// From uploads to pictures.
+    pub digit: digit::Settings,
+    /// Batching.
+    pub work: worker::Settings,
+    /// The model, and where it runs.
+    pub model: ModelSettings,
+    /// Training.
+    pub train: train::Settings,
+    /// The client.
+    pub classify: ClassifySettings,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            log: "info".to_owned(),
+            broker: None,
+            store: None,
+            queue: broker::Settings::default(),
+            results: store::Settings::default(),
+            http: http::Settings::default(),
+            digit: digit::Settings::default(),
+            work: worker::Settings::default(),
+            model: ModelSettings::default(),
+            train: train::Settings::default(),
+            classify: ClassifySettings::default(),
+        }
+    }
+}
+
+/// Which model runs where.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ModelSettings {
+    /// `auto`, `cpu`, `cuda` or `cuda:N`.
+    pub device: DeviceName,
+    /// Weight file; none: the weights in the executable.
+    pub weights: Option<PathBuf>,
+    /// Threads on a CPU; 0: the cores of this machine.
+    pub threads: usize,
+    /// Workers inside `serve`; none: 1 on the embedded queue, else 0.
+    pub workers: Option<u16>,
+}
+
+impl Default for ModelSettings {
+    fn default() -> Self {
+        Self {
+            device: DeviceName::Auto,
+            weights: None,
+            threads: 0,
+            workers: None,
+        }
+    }
+}
+
+/// How the client behaves.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ClassifySettings {
+    /// The front end's address.
+    pub server: String,
+    /// Longest time for one picture.
+    pub timeout_s: u64,
+}
+
+impl Default for ClassifySettings {
+    fn default() -> Self {
+        Self {
+            server: "http://127.0.0.1:8000".to_owned(),
+            timeout_s: 60,
+        }
+    }
+}
+
+/// What is wrong with the configuration, and in which layer. Each is one line.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file can't be read.
+    #[error("the configuration file {path} can't be read")]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file has a wrong key or value.
+    #[error("{path}, line {line}: {message}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+        /// What is wrong there.
+        message: String,
+    },
+    /// A flag or its variable has a wrong value.
+    #[error("{flag}: {message}")]
+    Flag {
+        /// Which.
+        flag: &'static str,
+        /// What is wrong.
+        message: String,
+    },
+    /// A variable that nothing reads.
+    #[error(
+        "the variable {0} is not one that mnistq reads; `mnistq help` and each command's --help list them"
+    )]
+    Variable(String),
+    /// Without a home directory there is no default place for the database.
+    #[error("no home directory: say with --broker and --store where queue and results are")]
+    Home,
+}
+
+impl Config {
+    /// The configuration before the role's own flags: defaults, file, and the flags of every role.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the layer that is wrong.
+    pub fn load(shared: &cli::Shared) -> Result<Self, ConfigError> {
+        let mut config = match &shared.config {
+            Some(path) => Self::read(path)?,
+            None => match user_file() {
+                Some(path) if path.exists() => Self::read(&path)?,
+                _ => Self::default(),
+            },
+        };
+        if let Some(level) = &shared.log {
+            config.log.clone_from(level);
+        }
+        if let Some(broker) = &shared.broker {
+            config.broker = Some(parse("--broker", broker)?);
+        }
+        if let Some(store) = &shared.store {
+            config.store = Some(parse("--store", store)?);
+        }
+        Ok(config)
+    }
+
+    fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text = fs::read_to_string(path).map_err(|source| ConfigError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        toml::from_str(&text).map_err(|error| ConfigError::File {
+            path: path.to_owned(),
+            line: error
+                .span()
+                .map_or(1, |span| text[..span.start].matches('\n').count() + 1),
+            message: error.message().replace('\n', " "),
+        })
+    }
+
+    /// Where jobs wait and outcomes are kept.
+    ///
+    /// # Errors
+    /// [`ConfigError::Home`] if a default is needed and can't be had.
+    pub fn addresses(&self) -> Result<(Address, Address), ConfigError> {
+        let embedded = || state_file().map(Address::Sqlite).ok_or(ConfigError::Home);
+        let broker = self.broker.clone().map_or_else(embedded, Ok)?;
+        let store = self.store.clone().map_or_else(embedded, Ok)?;
+        Ok((broker, store))
+    }
+
+    /// Takes over the flags of `mnistq serve`.
+    ///
+    /// # Errors
+    /// [`ConfigError::Flag`] names the one that is wrong.
+    pub fn apply_serve(&mut self, flags: &cli::Serve) -> Result<(), ConfigError> {
+        if let Some(bind) = &flags.bind {
+            self.http.bind = parse("--bind", bind)?;
+        }
+        if let Some(workers) = flags.workers {
+            self.model.workers = Some(workers);
+        }
+        if let Some(seconds) = flags.result_ttl {
+            self.http.result_ttl_s = seconds;
+        }
+        if let Some(limit) = flags.queue_limit {
+            self.queue.queue_limit = limit;
+        }
+        if let Some(preprocess) = &flags.preprocess {
+            self.digit.preprocess = parse("--preprocess", preprocess)?;
+        }
+        self.apply_working(&flags.working)
+    }
+
+    /// Takes over the flags of whatever runs a worker.
+    ///
+    /// # Errors
+    /// [`ConfigError::Flag`] names the one that is wrong.
+    pub fn apply_working(&mut self, flags: &cli::Working) -> Result<(), ConfigError> {
+        self.apply_model(flags.device.as_deref(), flags.weights.as_ref(), flags.threads)?;
+        if let Some(max_batch) = flags.max_batch {
+            self.work.max_batch = NonZeroU16::new(max_batch).ok_or(ConfigError::Flag {
+                flag: "--max-batch",
+                message: "at least 1".to_owned(),
+            })?;
+        }
+        if let Some(max_wait_ms) = flags.max_wait_ms {
+            self.work.max_wait_ms = max_wait_ms;
+        }
+        Ok(())
+    }
+
+    /// Takes over the flags that name the model and its device.
+    ///
+    /// # Errors
+    /// [`ConfigError::Flag`] names the one that is wrong.
+    pub fn apply_model(
+        &mut self,
+        device: Option<&str>,
+        weights: Option<&PathBuf>,
+        threads: Option<usize>,
+    ) -> Result<(), ConfigError> {
+        if let Some(device) = device {
+            self.model.device = parse("--device", device)?;
+        }
+        if let Some(weights) = weights {
+            self.model.weights = Some(weights.clone());
+        }
+        if let Some(threads) = threads {
+            self.model.threads = threads;
+        }
+        Ok(())
+    }
+
+    /// Takes over the flags of `mnistq train`.
+    ///
+    /// # Errors
+    /// [`ConfigError::Flag`] names the one that is wrong.
+    pub fn apply_train(&mut self, flags: &cli::Train) -> Result<(), ConfigError> {
+        self.apply_model(flags.device.as_deref(), None, flags.threads)?;
+        let train = &mut self.train;
+        train.epochs = flags.epochs.unwrap_or(train.epochs);
+        train.batch_size = flags.batch_size.unwrap_or(train.batch_size);
+        train.lr = flags.lr.unwrap_or(train.lr);
+        train.gamma = flags.gamma.unwrap_or(train.gamma);
+        train.seed = flags.seed.unwrap_or(train.seed);
+        Ok(())
+    }
+
+    /// Takes over the flags of `mnistq classify`.
+    pub fn apply_classify(&mut self, flags: &cli::Classify) {
+        if let Some(weights) = &flags.weights {
+            self.model.weights = Some(weights.clone());
+        }
+        if let Some(server) = &flags.server {
+            self.classify.server.clone_from(server);
+        }
+        self.classify.timeout_s = flags.timeout.unwrap_or(self.classify.timeout_s);
+    }
+}
+
+/// Refuses `MNISTQ_…` variables that nothing reads: most likely a typing error.
+///
+/// # Errors
+/// [`ConfigError::Variable`] names the first.
+pub fn check_variables(known: &BTreeSet<String>) -> Result<(), ConfigError> {
+    let mut names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    match names.find(|name| name.starts_with("MNISTQ_") && !known.contains(name)) {
+        Some(unknown) => Err(ConfigError::Variable(unknown)),
+        None => Ok(()),
+    }
+}
+
+fn parse<T: FromStr<Err: Display>>(flag: &'static str, text: &str) -> Result<T, ConfigError> {
+    text.parse().map_err(|error: T::Err| ConfigError::Flag {
+        flag,
+        message: error.to_string(),
+    })
+}
+
+fn user_file() -> Option<PathBuf> {
+    let directories = etcetera::choose_base_strategy().ok()?;
+    Some(directories.config_dir().join("mnistq").join("mnistq.toml"))
+}
+
+fn state_file() -> Option<PathBuf> {
+    let directories = etcetera::choose_base_strategy().ok()?;
+    let state = directories.state_dir().unwrap_or_else(|| directories.data_dir());
+    Some(state.join("mnistq").join("mnistq.db"))
+}

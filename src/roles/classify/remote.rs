@@ -1,0 +1,143 @@
+//! The client of a front end: uploads, waits, and comes back by itself while the server is busy or restarts.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, anyhow, bail};
+use reqwest::{Client, RequestBuilder, Response, StatusCode, Url, header};
+use serde_json::Value;
+use tokio::time::sleep;
+
+/// How long a server that can't be reached is tried: as long as a restart takes.
+const RESTART: Duration = Duration::from_secs(3);
+/// First and longest pause between two tries.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+/// What one request asks the server to wait for an outcome, in seconds.
+const LONG_POLL_SECONDS: u64 = 20;
+
+/// A front end.
+pub struct Server {
+    client: Client,
+    url: Url,
+    timeout: Duration,
+}
+
+impl Server {
+    /// A client of the front end at `url`; each picture takes at most `timeout`. Connects to nothing yet.
+    pub fn new(url: &str, timeout: Duration) -> anyhow::Result<Self> {
+        let base = if url.ends_with('/') {
+            url.to_owned()
+        } else {
+            format!("{url}/")
+        };
+        let url = Url::parse(&base).with_context(|| format!("--server {url}: not an http address"))?;
+        // An error means that a provider is installed already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = Client::builder()
+            .user_agent(concat!("mnistq/", env!("CARGO_PKG_VERSION")))
+            .build()?;
+        Ok(Self { client, url, timeout })
+    }
+
+    /// Uploads a picture; the answer has its id.
+    pub async fn submit(&self, picture: Vec<u8>) -> anyhow::Result<Value> {
+        let deadline = Instant::now() + self.timeout;
+        let response = self.send(self.upload(picture)?, deadline).await?;
+        Ok(response.json().await?)
+    }
+
+    /// Uploads a picture and waits for its outcome.
+    pub async fn classify(&self, picture: Vec<u8>) -> anyhow::Result<Value> {
+        let deadline = Instant::now() + self.timeout;
+        let request = self
+            .upload(picture)?
+            .header("Prefer", format!("wait={LONG_POLL_SECONDS}"));
+        let mut answer: Value = self.send(request, deadline).await?.json().await?;
+        loop {
+            match answer["status"].as_str() {
+                Some("succeeded") => return Ok(answer),
+                None | Some("queued") => {}
+                Some("failed") => bail!("{}", answer["error"]["detail"].as_str().unwrap_or("it failed")),
+                Some(other) => bail!("it was {other}"),
+            }
+            let id = answer["inference_id"]
+                .as_str()
+                .context("the server's answer has no id")?
+                .to_owned();
+            if Instant::now() >= deadline {
+                bail!("no answer within {} s; its id is {id}", self.timeout.as_secs());
+            }
+            let url = self.url.join(&format!("result/{id}"))?;
+            let request = self
+                .client
+                .get(url)
+                .header("Prefer", format!("wait={LONG_POLL_SECONDS}"));
+            answer = self.send(request, deadline).await?.json().await?;
+        }
+    }
+
+    fn upload(&self, picture: Vec<u8>) -> anyhow::Result<RequestBuilder> {
+        let request = self.client.post(self.url.join("classify")?);
+        Ok(request
+            .header(header::CONTENT_TYPE, "application/octet-stream")
+            .body(picture))
+    }
+
+    /// Sends until the server takes it. An upload that is sent twice is classified twice, which is harmless:
+    /// its first id is not used.
+    async fn send(&self, request: RequestBuilder, deadline: Instant) -> anyhow::Result<Response> {
+        let started = Instant::now();
+        let mut pause = PAUSES.0;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let attempt = request
+                .try_clone()
+                .context("the request can't be repeated")?
+                .timeout(left);
+            let (error, wait) = match attempt.send().await {
+                Ok(response) if response.status().is_success() => return Ok(response),
+                Ok(response) if is_busy(response.status()) => {
+                    let wait = retry_after(&response).unwrap_or(pause);
+                    (refusal(response).await, wait)
+                }
+                Ok(response) => return Err(refusal(response).await),
+                Err(error) if started.elapsed() < RESTART && !error.is_timeout() => (error.into(), pause),
+                Err(error) => {
+                    let hint = "is `mnistq serve` running there? --server names another, --local needs none";
+                    return Err(
+                        anyhow::Error::new(error).context(format!("no answer from {} ({hint})", self.url))
+                    );
+                }
+            };
+            if Instant::now() + wait >= deadline {
+                return Err(error);
+            }
+            sleep(wait).await;
+            pause = (pause * 2).min(PAUSES.1);
+        }
+    }
+}
+
+fn is_busy(status: StatusCode) -> bool {
+    status == StatusCode::TOO_MANY_REQUESTS || status == StatusCode::SERVICE_UNAVAILABLE
+}
+
+fn retry_after(response: &Response) -> Option<Duration> {
+    response
+        .headers()
+        .get(header::RETRY_AFTER)?
+        .to_str()
+        .ok()?
+        .parse()
+        .ok()
+        .map(Duration::from_secs)
+}
+
+/// What the server's problem document says.
+async fn refusal(response: Response) -> anyhow::Error {
+    let status = response.status();
+    let problem: Value = response.json().await.unwrap_or_default();
+    match problem["detail"].as_str().or(problem["title"].as_str()) {
+        Some(detail) => anyhow!("{detail}"),
+        None => anyhow!("the server answered {status}"),
+    }
+}

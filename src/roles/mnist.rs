@@ -1,0 +1,39 @@
+//! Where the MNIST files are: the folder that the user names, or the cache, filled on first use.
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use etcetera::BaseStrategy;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::train::download::{self, Fetched, MNIST};
+
+/// The folder that has them.
+pub async fn folder(named: Option<&Path>, mirrors: &[String]) -> anyhow::Result<PathBuf> {
+    if let Some(folder) = named {
+        return Ok(folder.to_owned());
+    }
+    let directories =
+        etcetera::choose_base_strategy().context("no home directory: name a folder with --data")?;
+    let folder = directories.cache_dir().join("mnistq").join("mnist");
+    let bar = if std::io::stderr().is_terminal() {
+        ProgressBar::no_length()
+    } else {
+        ProgressBar::hidden()
+    };
+    bar.set_style(ProgressStyle::with_template(
+        "{msg} {wide_bar} {bytes}/{total_bytes}, {eta} left",
+    )?);
+    let show = |fetched: Fetched| {
+        bar.set_message(fetched.name);
+        if let Some(total) = fetched.total {
+            bar.set_length(total);
+        }
+        bar.set_position(fetched.bytes);
+    };
+    let fetched = download::fetch(&folder, &MNIST, mirrors, show).await;
+    bar.finish_and_clear();
+    fetched?;
+    Ok(folder)
+}

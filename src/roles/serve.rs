@@ -1,0 +1,55 @@
+//! `mnistq serve`: the front end, and on the embedded queue a worker beside it.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use anyhow::Context;
+use tokio::task::JoinSet;
+
+use super::seams::Seams;
+use super::work::start_worker;
+use crate::cli;
+use crate::config::Config;
+use crate::digit::DigitReader;
+use crate::http::{self, FrontEnd};
+use crate::shutdown;
+
+/// Serves until a signal. If any part ends by itself, all end, and its error is the role's.
+pub async fn run(flags: &cli::Serve, mut config: Config) -> anyhow::Result<()> {
+    config.apply_serve(flags)?;
+    let shutdown = shutdown::on_signal().context("signals can't be handled")?;
+    let listener = http::bind(config.http.bind)
+        .context("take another address with --bind, or stop what listens there")?;
+    let address = listener
+        .local_addr()
+        .context("the listening address is unknown")?;
+    let seams = Seams::open(&config).await?;
+
+    let mut parts: JoinSet<anyhow::Result<()>> = JoinSet::new();
+    let workers = config.model.workers.unwrap_or(u16::from(seams.embedded));
+    for number in 1..=workers {
+        let name = format!("serve-{}-{number}", std::process::id());
+        let worker = start_worker(name, &config, &seams).await?;
+        let shutdown = shutdown.clone();
+        parts.spawn(async move { Ok(worker.run(shutdown).await?) });
+    }
+    let front_end = FrontEnd {
+        broker: Arc::clone(&seams.broker),
+        store: Arc::clone(&seams.store),
+        reader: Arc::new(DigitReader::new(&config.digit)),
+        settings: config.http.clone(),
+    };
+    let http = http::serve(listener, front_end, shutdown.clone());
+    parts.spawn(async move { Ok(http.await?) });
+    announce(&format!("listening on http://{address}"));
+
+    let ended = super::run_all(parts, &shutdown).await;
+    seams.close().await;
+    ended
+}
+
+/// A line for whoever waits until the server is ready. A closed standard output is no reason to stop.
+fn announce(line: &str) {
+    let mut output = std::io::stdout().lock();
+    let _ = writeln!(output, "{line}").and_then(|()| output.flush());
+}
