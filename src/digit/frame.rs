@@ -29,7 +29,7 @@ pub(super) fn frame(ink: &GrayImage) -> GrayImage {
     let scaled = scale::resize(ink, width, height);
     let mut fine = GrayImage::new(width + 2 * MARGIN, height + 2 * MARGIN);
     for (x, y, pixel) in scaled.enumerate_pixels() {
-        let is_ink = pixel[0] >= 128;
+        let is_ink = pixel[0] >= 115;
         fine.put_pixel(x + MARGIN, y + MARGIN, Luma([if is_ink { 255 } else { 0 }]));
     }
     let digit = crop_to_ink(&even_strokes(fine));

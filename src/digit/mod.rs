@@ -7,12 +7,15 @@
 //!          whole? safe?  upright   already MNIST's form? light    crop     digit    size, centre
 //! ```
 
+mod blots;
 mod container;
 mod decode;
 mod frame;
 mod normalize;
 mod paper;
+mod rules;
 mod scale;
+mod sheet;
 mod strokes;
 
 use std::fmt;

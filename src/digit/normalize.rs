@@ -7,7 +7,7 @@
 use image::GrayImage;
 use image::imageops::{crop_imm, invert};
 
-use super::{ReadError, SIDE, frame, paper, strokes};
+use super::{ReadError, SIDE, frame, paper, sheet, strokes};
 
 /// Shortest side on which a digit can be drawn, in pixels.
 const SHORTEST_SIDE: u32 = 8;
@@ -30,22 +30,29 @@ pub(super) fn normalize(grey: GrayImage) -> Result<GrayImage, ReadError> {
             return Ok(inverted);
         }
     }
-    let strokes = find_strokes(&grey)
+    let ink = find_ink(&grey)
         .ok_or_else(|| ReadError::Unusable("no digit can be seen: the picture is blank".to_owned()))?;
-    Ok(frame::frame(&strokes))
+    Ok(frame::frame(&ink))
 }
 
-/// The ink of the digit, cropped. Where the only thing to be seen is a sheet of paper, looks for what is
-/// written on it.
-fn find_strokes(grey: &GrayImage) -> Option<GrayImage> {
-    let found = strokes::find(&paper::lift_ink(grey))?;
-    if let Some(sheet) = found.as_sheet() {
-        let sheet = crop_imm(grey, sheet.left, sheet.top, sheet.width, sheet.height).to_image();
-        if let Some(written) = strokes::find(&paper::lift_ink(&sheet)) {
-            return Some(written.ink);
-        }
+/// The ink of the digit, cropped. What seems to be light ink may be the sheet that ink is on.
+fn find_ink(grey: &GrayImage) -> Option<GrayImage> {
+    if paper::is_ink_dark(grey) {
+        return strokes::find(paper::lift_ink(grey));
     }
-    Some(found.ink)
+    let written = sheet::find(grey).and_then(|area| {
+        let sheet = crop_imm(grey, area.left, area.top, area.width, area.height).to_image();
+        if paper::is_ink_dark(&sheet) {
+            strokes::find(paper::lift_ink(&sheet))
+        } else {
+            None
+        }
+    });
+    written.or_else(|| {
+        let mut dark_ink = grey.clone();
+        invert(&mut dark_ink);
+        strokes::find(paper::lift_ink(&dark_ink))
+    })
 }
 
 /// Whether a picture is as MNIST's are: 28×28, more than half of it dark, its border dark, the ink light,

@@ -1,36 +1,32 @@
 //! Within the third stage: ink is lifted off its paper.
 //!
 //! In comes a grey picture in any light, out goes ink alone: 0 is paper, 255 the darkest that ink can be on
-//! it, whether it was dark ink on light paper or the reverse. Knows nothing of strokes and digits.
+//! it. Tells dark ink from light. Knows nothing of strokes and digits.
 
 use image::GrayImage;
-use image::imageops::invert;
 use imageproc::contrast::otsu_level;
 use imageproc::filter::{box_filter, median_filter};
 
 use super::scale;
 
-/// Longest side at which polarity is judged: noise averages out, strokes of a digit still show.
-const POLARITY_SIDE: u32 = 48;
+/// Longest side at which dark ink is told from light: noise averages out, strokes still show.
+const POLARITY_SIDE: u32 = 64;
 
 /// Longest side at which light is estimated.
 const LIGHT_SIDE: u32 = 96;
 
-/// Lifts the ink off its paper, evenly under uneven light.
+/// Lifts dark ink off its light paper, evenly under uneven light.
 pub(super) fn lift_ink(grey: &GrayImage) -> GrayImage {
-    let mut dark_ink = smooth(grey);
-    if !is_ink_dark(&dark_ink) {
-        invert(&mut dark_ink);
-    }
-    let light = estimate_light(&dark_ink);
+    let mut ink = smooth(grey);
+    let light = estimate_light(&ink);
     let brightest = light.as_raw().iter().max().copied().unwrap_or(255);
     // In the deepest shade noise would be taken for ink.
     let least = u32::from(brightest / 3).max(1);
-    for (pixel, light) in dark_ink.iter_mut().zip(light.iter()) {
+    for (pixel, light) in ink.iter_mut().zip(light.iter()) {
         let missing = u32::from(light.saturating_sub(*pixel));
         *pixel = (missing * 255 / u32::from(*light).max(least)).min(255) as u8;
     }
-    dark_ink
+    ink
 }
 
 /// Averages noise out, the more of it there is; leaves a clean picture as it is.
@@ -69,28 +65,42 @@ fn estimate_noise(grey: &GrayImage) -> u32 {
 
 /// Whether the ink is darker than its paper.
 ///
-/// What a large median takes away is thin: if it is much darker than what stays, or much lighter, that is the
-/// ink. A digit that fills the picture leaves no clear answer; then the border is paper.
-fn is_ink_dark(grey: &GrayImage) -> bool {
-    const CLEAR: f64 = 1.5;
+/// What a median takes away is thin: if it is much darker than what stays, or much lighter, that is the ink. A
+/// large median leaves no clear answer where the digit fills the picture: then the border is paper; nor where
+/// there is a table beside the paper: then a small median tells.
+pub(super) fn is_ink_dark(grey: &GrayImage) -> bool {
     let small = scale::shrink(grey.clone(), POLARITY_SIDE);
-    let radius = small.width().max(small.height()) / 4;
-    let scene = median_filter(&small, radius, radius);
-    let differences = || {
-        let pairs = small.iter().zip(scene.iter());
-        pairs.map(|(pixel, scene)| f64::from(*pixel) - f64::from(*scene))
-    };
-    let count = f64::from(small.width() * small.height());
-    let mean = differences().sum::<f64>() / count;
-    let variance = differences().map(|d| (d - mean).powi(2)).sum::<f64>() / count;
-    let skewness = differences().map(|d| d.powi(3)).sum::<f64>() / count / variance.powf(1.5);
-    if skewness.abs() > CLEAR {
-        return skewness < 0.0;
+    let longest = small.width().max(small.height());
+    let large = skewness_of_thin(&small, longest / 4);
+    if large.abs() > 1.5 {
+        return large < 0.0;
     }
-    is_border_light(&small)
+    let (light, dark) = count_border(&small);
+    if light.max(dark) > 9 * light.min(dark) {
+        return light > dark;
+    }
+    skewness_of_thin(&small, longest / 16) < 0.0
 }
 
-fn is_border_light(grey: &GrayImage) -> bool {
+/// Skewness of what a median of this radius takes away: negative where that is dark. Zero for a blank picture.
+fn skewness_of_thin(grey: &GrayImage, radius: u32) -> f64 {
+    let scene = median_filter(grey, radius, radius);
+    let thin = || {
+        grey.iter()
+            .zip(scene.iter())
+            .map(|(&pixel, &scene)| f64::from(pixel) - f64::from(scene))
+    };
+    let count = f64::from(grey.width() * grey.height());
+    let mean = thin().sum::<f64>() / count;
+    let variance = thin().map(|value| (value - mean).powi(2)).sum::<f64>() / count;
+    if variance == 0.0 {
+        return 0.0;
+    }
+    thin().map(|value| (value - mean).powi(3)).sum::<f64>() / count / variance.powf(1.5)
+}
+
+/// How many pixels of the border are light, and how many are dark.
+fn count_border(grey: &GrayImage) -> (u32, u32) {
     let level = otsu_level(grey);
     let (width, height) = grey.dimensions();
     let border = grey
@@ -100,7 +110,7 @@ fn is_border_light(grey: &GrayImage) -> bool {
     for (_, _, pixel) in border {
         *(if pixel[0] > level { &mut light } else { &mut dark }) += 1;
     }
-    light >= dark
+    (light, dark)
 }
 
 /// The paper without its ink, at full size: a closing, which fills all that is dark and narrower than a third

@@ -1,92 +1,44 @@
 //! Within the third stage: of all the ink in a picture, that of the digit.
 //!
-//! In comes ink (0 paper, 255 ink), out goes the part that is a digit, cropped. Drops specks, the edges of
-//! paper and what lies at the border, and keeps a digit of several strokes whole. Knows nothing of sizes that
-//! a model wants.
+//! In comes ink (0 paper, 255 ink), out goes the part that is a digit, cropped. Drops specks, rules and what
+//! lies along the border, and keeps a digit of several strokes whole. Knows nothing of sizes that a model
+//! wants.
 
 use image::imageops::crop_imm;
 use image::{GrayImage, Luma};
 use imageproc::region_labelling::{Connectivity, connected_components};
 
+use super::blots::{self, Blot};
+use super::rules;
+
 /// Ink that takes less than this off the paper's light can't be seen.
 const FAINTEST: u8 = 20;
 
-/// What was found.
-pub(super) struct Found {
-    /// The digit's ink, cropped: 255 where it is as dark as most of it, 0 elsewhere.
-    pub ink: GrayImage,
-    area: Area,
-    picture: (u32, u32),
-}
-
-/// A rectangle of a picture.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Area {
-    pub left: u32,
-    pub top: u32,
-    pub width: u32,
-    pub height: u32,
-}
-
-impl Found {
-    /// The inside of a sheet of paper, if that is what was found: large, and filling its own rectangle.
-    pub(super) fn as_sheet(&self) -> Option<Area> {
-        let Area {
-            left,
-            top,
-            width,
-            height,
-        } = self.area;
-        let (picture_width, picture_height) = self.picture;
-        let rectangle = u64::from(width) * u64::from(height);
-        let ink = self.ink.iter().filter(|&&value| value >= 128).count() as u64;
-        let is_large = 6 * rectangle >= u64::from(picture_width) * u64::from(picture_height);
-        if !is_large || 4 * ink < 3 * rectangle {
-            return None;
-        }
-        let inset = width.min(height) / 12 + 1;
-        let inside = |length: u32| length.checked_sub(2 * inset).filter(|&length| length >= 8);
-        Some(Area {
-            left: left + inset,
-            top: top + inset,
-            width: inside(width)?,
-            height: inside(height)?,
-        })
-    }
-}
-
-/// Finds the digit's ink.
-pub(super) fn find(ink: &GrayImage) -> Option<Found> {
-    let darkest = darkest(ink);
+/// Finds the digit's ink: 255 where it is as dark as the darkest ink, 0 where there is none of the digit.
+pub(super) fn find(mut ink: GrayImage) -> Option<GrayImage> {
+    let darkest = darkest(&ink);
     if darkest < FAINTEST {
         return None;
     }
     let share = |percent: u32| (u32::from(darkest) * percent / 100) as u8;
-    let (faint, sure) = (share(40), share(60));
+    let (faint, sure) = (share(42), share(60));
+    rules::erase(&mut ink, share(30));
     let mut mask = ink.clone();
     mask.iter_mut()
         .for_each(|value| *value = u8::from(*value >= faint));
     let labels = connected_components(&mask, Connectivity::Eight, Luma([0]));
-    let blots = measure(ink, &labels);
-    let digit = choose(&blots, sure, ink.dimensions())?;
+    let blots = blots::measure(&ink, &labels);
+    let Digit { strokes, whole } = choose(&blots, sure, ink.dimensions())?;
 
-    let area = bounds(digit.iter().map(|&label| &blots[label]));
-    let mut chosen = vec![false; blots.len()];
-    digit.iter().for_each(|&label| chosen[label] = true);
-    let mut cropped = crop_imm(ink, area.left, area.top, area.width, area.height).to_image();
-    for (x, y, pixel) in cropped.enumerate_pixels_mut() {
-        let label = labels.get_pixel(area.left + x, area.top + y)[0] as usize;
-        pixel[0] = if chosen[label] {
-            (u32::from(pixel[0]) * 255 / u32::from(darkest)).min(255) as u8
-        } else {
-            0
-        };
+    let mut is_stroke = vec![false; blots.len()];
+    strokes.iter().for_each(|&label| is_stroke[label] = true);
+    let mut digit = crop_imm(&ink, whole.left, whole.top, whole.width(), whole.height()).to_image();
+    for (x, y, pixel) in digit.enumerate_pixels_mut() {
+        let label = labels.get_pixel(whole.left + x, whole.top + y)[0] as usize;
+        let value = u32::from(pixel[0]) * 255 / u32::from(darkest);
+        pixel[0] = if is_stroke[label] { value.min(255) as u8 } else { 0 };
     }
-    Some(Found {
-        ink: cropped,
-        area,
-        picture: ink.dimensions(),
-    })
+    Some(digit)
 }
 
 /// How dark the ink is: as the darkest pixels are, as many as the smallest digit has.
@@ -104,133 +56,56 @@ fn darkest(ink: &GrayImage) -> u8 {
     level.unwrap_or(0)
 }
 
-/// One connected patch of ink.
-#[derive(Debug, Clone, Copy)]
-struct Blot {
-    pixels: u32,
-    darkest: u8,
-    left: u32,
-    top: u32,
-    right: u32,
-    bottom: u32,
+struct Digit {
+    /// Labels of its strokes.
+    strokes: Vec<usize>,
+    /// All of them as one.
+    whole: Blot,
 }
 
-impl Blot {
-    fn width(&self) -> u32 {
-        self.right - self.left + 1
-    }
-
-    fn height(&self) -> u32 {
-        self.bottom - self.top + 1
-    }
-
-    fn length(&self) -> u32 {
-        self.width().max(self.height())
-    }
-
-    /// How much it stands out: neither a hair nor a speck does.
-    fn weight(&self) -> f64 {
-        f64::from(self.length()) * f64::from(self.pixels).sqrt()
-    }
-
-    /// Whether it runs along the picture's border, or across the picture: the edge of the paper, a rule.
-    fn is_edge(&self, (width, height): (u32, u32)) -> bool {
-        let (at_left, at_right) = (self.left == 0, self.right + 1 == width);
-        let (at_top, at_bottom) = (self.top == 0, self.bottom + 1 == height);
-        (at_left && at_right)
-            || (at_top && at_bottom)
-            || ((at_left || at_right) && 2 * self.height() > height)
-            || ((at_top || at_bottom) && 2 * self.width() > width)
-    }
-
-    /// How far apart two patches are, in pixels, by their rectangles.
-    fn gap(&self, other: &Self) -> u32 {
-        let across = (self.left.max(other.left)).saturating_sub(self.right.min(other.right));
-        let down = (self.top.max(other.top)).saturating_sub(self.bottom.min(other.bottom));
-        across.max(down)
-    }
-
-    fn join(self, other: &Self) -> Self {
-        Self {
-            pixels: self.pixels + other.pixels,
-            darkest: self.darkest.max(other.darkest),
-            left: self.left.min(other.left),
-            top: self.top.min(other.top),
-            right: self.right.max(other.right),
-            bottom: self.bottom.max(other.bottom),
-        }
-    }
-}
-
-/// One blot for each label; the first is the paper, and empty.
-fn measure(ink: &GrayImage, labels: &image::ImageBuffer<Luma<u32>, Vec<u32>>) -> Vec<Blot> {
-    let count = labels.iter().max().copied().unwrap_or(0) as usize;
-    let empty = Blot {
-        pixels: 0,
-        darkest: 0,
-        left: u32::MAX,
-        top: u32::MAX,
-        right: 0,
-        bottom: 0,
-    };
-    let mut blots = vec![empty; count + 1];
-    for ((x, y, label), &value) in labels.enumerate_pixels().zip(ink.as_raw()) {
-        if label[0] == 0 {
-            continue;
-        }
-        let pixel = Blot {
-            pixels: 1,
-            darkest: value,
-            left: x,
-            top: y,
-            right: x,
-            bottom: y,
-        };
-        let blot = &mut blots[label[0] as usize];
-        *blot = blot.join(&pixel);
-    }
-    blots
-}
-
-/// The labels of the digit's strokes: the blot that stands out most, and what is near it and not small.
-fn choose(blots: &[Blot], sure: u8, picture: (u32, u32)) -> Option<Vec<usize>> {
-    let ink = |label: &usize| blots[*label].pixels > 0 && blots[*label].darkest >= sure;
-    let all: Vec<usize> = (1..blots.len()).filter(ink).collect();
-    let inner = |label: &&usize| !blots[**label].is_edge(picture);
+/// The blot that stands out most, and with it what is near it and not small.
+fn choose(blots: &[Blot], sure: u8, picture: (u32, u32)) -> Option<Digit> {
+    let is_sure = |label: &usize| blots[*label].darkest >= sure;
+    let all: Vec<usize> = (1..blots.len()).filter(is_sure).collect();
+    let is_inner = |label: &usize| !is_edge(&blots[*label], picture);
+    let mut inner: Vec<usize> = all.iter().copied().filter(is_inner).collect();
     let smallest = picture.0.max(picture.1) / 20;
-    let mut strokes: Vec<usize> = all.iter().filter(inner).copied().collect();
-    if strokes.iter().all(|&label| blots[label].length() < smallest) {
-        strokes = all;
+    if inner.iter().all(|&label| blots[label].length() < smallest) {
+        inner = all;
     }
-    let main = strokes
+    let by_weight = |a: &usize, b: &usize| weight(&blots[*a]).total_cmp(&weight(&blots[*b]));
+    let main = inner.iter().copied().max_by(by_weight)?;
+
+    let mut strokes = vec![main];
+    let mut whole = blots[main];
+    let belongs = |whole: &Blot, blot: &Blot| {
+        6 * whole.gap(blot) <= whole.length() && 40 * blot.pixels >= blots[main].pixels
+    };
+    while let Some(label) = inner
         .iter()
         .copied()
-        .max_by(|&a, &b| blots[a].weight().total_cmp(&blots[b].weight()))?;
-
-    let mut digit = vec![main];
-    let mut whole = blots[main];
-    loop {
-        let near = strokes.iter().copied().find(|label| {
-            let blot = &blots[*label];
-            !digit.contains(label)
-                && 6 * whole.gap(blot) <= whole.length()
-                && 40 * blot.pixels >= blots[main].pixels
-        });
-        let Some(label) = near else {
-            return Some(digit);
-        };
-        digit.push(label);
+        .find(|label| !strokes.contains(label) && belongs(&whole, &blots[*label]))
+    {
+        strokes.push(label);
         whole = whole.join(&blots[label]);
     }
+    Some(Digit { strokes, whole })
 }
 
-fn bounds<'a>(mut blots: impl Iterator<Item = &'a Blot>) -> Area {
-    let first = *blots.next().expect("a digit has at least one stroke");
-    let whole = blots.fold(first, |whole, blot| whole.join(blot));
-    Area {
-        left: whole.left,
-        top: whole.top,
-        width: whole.width(),
-        height: whole.height(),
-    }
+/// How much a blot stands out: neither a hair nor a speck does.
+fn weight(blot: &Blot) -> f64 {
+    f64::from(blot.length()) * f64::from(blot.pixels).sqrt()
+}
+
+/// Whether a blot lies along the picture's border or goes across the picture: the edge of the paper, a shadow.
+fn is_edge(blot: &Blot, (width, height): (u32, u32)) -> bool {
+    let (at_left, at_right) = (blot.left == 0, blot.right + 1 == width);
+    let (at_top, at_bottom) = (blot.top == 0, blot.bottom + 1 == height);
+    let sides = [at_left, at_right, at_top, at_bottom]
+        .iter()
+        .filter(|&&at| at)
+        .count();
+    sides >= 2
+        || ((at_left || at_right) && 2 * blot.height() > height)
+        || ((at_top || at_bottom) && 2 * blot.width() > width)
 }

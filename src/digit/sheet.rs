@@ -1,0 +1,60 @@
+//! Within the third stage: a light sheet of paper on a dark table.
+//!
+//! In comes a grey picture, out goes the part of it that is the sheet. Knows nothing of ink.
+
+use image::GrayImage;
+use image::Luma;
+use imageproc::contrast::otsu_level;
+use imageproc::filter::median_filter;
+use imageproc::region_labelling::{Connectivity, connected_components};
+
+use super::blots;
+use super::scale;
+
+/// Longest side at which a sheet is looked for, in pixels.
+const SHEET_SIDE: u32 = 96;
+
+/// Half of the median that takes writing off a sheet, in pixels.
+const WRITING: u32 = 6;
+
+/// A rectangle of a picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Area {
+    pub left: u32,
+    pub top: u32,
+    pub width: u32,
+    pub height: u32,
+}
+
+/// The inside of a sheet of paper that is lighter than what is around it, and nearly upright: the corners of
+/// its inside are paper too, which a light digit's never are.
+pub(super) fn find(grey: &GrayImage) -> Option<Area> {
+    let small = scale::shrink(grey.clone(), SHEET_SIDE);
+    let mut scene = median_filter(&small, WRITING, WRITING);
+    let level = otsu_level(&scene);
+    scene
+        .iter_mut()
+        .for_each(|value| *value = u8::from(*value > level));
+    let labels = connected_components(&scene, Connectivity::Four, Luma([0]));
+    let light = blots::measure(&small, &labels);
+    let sheet = light.iter().skip(1).max_by_key(|blot| blot.pixels)?;
+
+    let inset = sheet.width().min(sheet.height()) / 10 + 1;
+    let (left, right) = (sheet.left + inset, sheet.right.checked_sub(inset)?);
+    let (top, bottom) = (sheet.top + inset, sheet.bottom.checked_sub(inset)?);
+    if left >= right || top >= bottom || 6 * sheet.pixels < small.width() * small.height() {
+        return None;
+    }
+    let corners = [(left, top), (right, top), (left, bottom), (right, bottom)];
+    if corners.iter().any(|&(x, y)| scene.get_pixel(x, y)[0] == 0) {
+        return None;
+    }
+    let across = |small_x: u32| small_x * grey.width() / small.width();
+    let down = |small_y: u32| small_y * grey.height() / small.height();
+    Some(Area {
+        left: across(left),
+        top: down(top),
+        width: across(right) - across(left),
+        height: down(bottom) - down(top),
+    })
+}
