@@ -76,7 +76,7 @@ pub(super) fn is_ink_dark(grey: &GrayImage) -> bool {
         return large < 0.0;
     }
     let (light, dark) = count_border(&small);
-    if light.max(dark) > 9 * light.min(dark) {
+    if light.max(dark) > 3 * light.min(dark) {
         return light > dark;
     }
     skewness_of_thin(&small, longest / 16) < 0.0
