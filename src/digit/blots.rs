@@ -1,11 +1,20 @@
 //! Within the third stage: connected patches of ink, and where they lie.
 //!
-//! In come ink and its labels, out goes one [`Blot`] for each label. Judges nothing.
+//! In comes ink (0 paper, 255 ink), out go its patches and the runs that they are made of. Judges nothing.
+//! Works on runs, of which a picture has few, since labels for each pixel take longer than all the rest.
 
-use image::{GrayImage, ImageBuffer, Luma};
+use std::ops::Range;
 
-/// One label for each pixel, 0 where there is no ink.
-pub(super) type Labels = ImageBuffer<Luma<u32>, Vec<u32>>;
+use image::GrayImage;
+
+/// Pixels side by side that are all ink.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Run {
+    pub y: u32,
+    pub xs: Range<u32>,
+    /// The index of its blot.
+    pub blot: usize,
+}
 
 /// One connected patch of ink.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,37 +60,87 @@ impl Blot {
     }
 }
 
-/// One blot for each label, at the label's index. The one of label 0, no ink, has no pixels and no place.
-pub(super) fn measure(ink: &GrayImage, labels: &Labels) -> Vec<Blot> {
-    let count = labels.iter().max().copied().unwrap_or(0) as usize;
-    let none = Blot {
-        pixels: 0,
-        darkest: 0,
-        left: u32::MAX,
-        top: u32::MAX,
-        right: 0,
-        bottom: 0,
-    };
-    let mut blots = vec![none; count + 1];
-    let width = ink.width() as usize;
-    let rows = ink
-        .as_raw()
-        .chunks_exact(width)
-        .zip(labels.as_raw().chunks_exact(width));
-    for (y, (ink, labels)) in (0..).zip(rows) {
-        for (x, (&darkest, &label)) in (0..).zip(ink.iter().zip(labels)) {
-            if label != 0 {
-                let blot = &mut blots[label as usize];
-                *blot = blot.join(&Blot {
-                    pixels: 1,
-                    darkest,
-                    left: x,
-                    top: y,
-                    right: x,
-                    bottom: y,
-                });
+/// All ink of a picture.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Blots {
+    /// Row by row from the top, each row from the left.
+    pub runs: Vec<Run>,
+    pub blots: Vec<Blot>,
+}
+
+/// Finds what is at least as dark as `faint`, in runs of at least `shortest` pixels. Runs that touch, be it at a
+/// corner, are of one blot.
+pub(super) fn find(ink: &GrayImage, faint: u8, shortest: u32) -> Blots {
+    let mut runs: Vec<Run> = Vec::new();
+    let mut parents: Vec<usize> = Vec::new();
+    let mut above = 0..0;
+    for (y, row) in (0..).zip(ink.as_raw().chunks_exact(ink.width() as usize)) {
+        let start = runs.len();
+        let mut x = 0;
+        for pixels in row.chunk_by(|&a, &b| (a >= faint) == (b >= faint)) {
+            let xs = x..x + pixels.len() as u32;
+            x = xs.end;
+            if pixels[0] >= faint && xs.len() as u32 >= shortest {
+                parents.push(runs.len());
+                runs.push(Run { y, xs, blot: 0 });
             }
         }
+        let here = start..runs.len();
+        unite_rows(&runs, above, here.clone(), &mut parents);
+        above = here;
     }
-    blots
+    number(ink, runs, parents)
+}
+
+/// Notes which runs of one row touch which of the row above.
+fn unite_rows(runs: &[Run], above: Range<usize>, here: Range<usize>, parents: &mut [usize]) {
+    let mut upper = above.start;
+    for lower in here {
+        while upper < above.end && runs[upper].xs.end < runs[lower].xs.start {
+            upper += 1;
+        }
+        let touching = (upper..above.end).take_while(|&run| runs[run].xs.start <= runs[lower].xs.end);
+        for run in touching {
+            let (a, b) = (root(parents, run), root(parents, lower));
+            parents[a.max(b)] = a.min(b);
+        }
+    }
+}
+
+fn root(parents: &mut [usize], mut run: usize) -> usize {
+    while parents[run] != run {
+        parents[run] = parents[parents[run]];
+        run = parents[run];
+    }
+    run
+}
+
+/// Gives each set of united runs one index, and measures it.
+fn number(ink: &GrayImage, mut runs: Vec<Run>, mut parents: Vec<usize>) -> Blots {
+    let width = ink.width() as usize;
+    let mut blots: Vec<Blot> = Vec::new();
+    for index in 0..runs.len() {
+        let Run { y, xs, .. } = runs[index].clone();
+        let start = y as usize * width;
+        let pixels = &ink.as_raw()[start + xs.start as usize..start + xs.end as usize];
+        let patch = Blot {
+            pixels: xs.len() as u32,
+            darkest: pixels.iter().max().copied().unwrap_or(0),
+            left: xs.start,
+            top: y,
+            right: xs.end - 1,
+            bottom: y,
+        };
+        // A root is the first run of its set, so that it has its index before the others ask.
+        let first = root(&mut parents, index);
+        runs[index].blot = if first == index {
+            blots.push(patch);
+            blots.len() - 1
+        } else {
+            let blot = runs[first].blot;
+            blots[blot] = blots[blot].join(&patch);
+            blot
+        };
+    }
+    Blots { runs, blots }
 }

@@ -29,7 +29,7 @@ const VISIBLE: u8 = 8;
 pub(super) fn decode(upload: &[u8], max_megapixels: u32) -> Result<GrayImage, ReadError> {
     let (format, image) = container::open(upload, max_megapixels)?;
     let (image, orientation) = decode_pixels(format, image, max_megapixels)?;
-    let mut upright = DynamicImage::ImageLuma8(scale::shrink(grey(image), LONGEST_SIDE));
+    let mut upright = DynamicImage::ImageLuma8(scale::shrink(&grey(image), LONGEST_SIDE));
     upright.apply_orientation(orientation);
     Ok(upright.into_luma8())
 }

@@ -69,7 +69,7 @@ fn estimate_noise(grey: &GrayImage) -> u32 {
 /// large median leaves no clear answer where the digit fills the picture: then the border is paper; nor where
 /// there is a table beside the paper: then a small median tells.
 pub(super) fn is_ink_dark(grey: &GrayImage) -> bool {
-    let small = scale::shrink(grey.clone(), POLARITY_SIDE);
+    let small = scale::shrink(grey, POLARITY_SIDE);
     let longest = small.width().max(small.height());
     let large = skewness_of_thin(&small, longest / 4);
     if large.abs() > 1.5 {
@@ -116,7 +116,7 @@ fn count_border(grey: &GrayImage) -> (u32, u32) {
 /// The paper without its ink, at full size: a closing, which fills all that is dark and narrower than a third
 /// of the picture, and keeps the edges of shadows.
 fn estimate_light(dark_ink: &GrayImage) -> GrayImage {
-    let small = scale::shrink(dark_ink.clone(), LIGHT_SIDE);
+    let small = scale::shrink(dark_ink, LIGHT_SIDE);
     let small = box_filter(&small, 1, 1);
     let radius = (small.width().max(small.height()) / 6) as usize;
     let filled = spread(&spread(&small, radius, u8::max), radius, u8::min);

@@ -19,13 +19,13 @@ pub(super) fn resize(grey: &GrayImage, width: u32, height: u32) -> GrayImage {
 }
 
 /// Scales down until no side is longer than `longest`; leaves what is small enough as it is.
-pub(super) fn shrink(grey: GrayImage, longest: u32) -> GrayImage {
+pub(super) fn shrink(grey: &GrayImage, longest: u32) -> GrayImage {
     let (width, height) = grey.dimensions();
     if width.max(height) <= longest {
-        return grey;
+        return grey.clone();
     }
     let (width, height) = fit(width, height, longest);
-    resize(&grey, width, height)
+    resize(grey, width, height)
 }
 
 /// The size at which the longest side of `width` × `height` is `longest`, in the same proportion.

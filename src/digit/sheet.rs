@@ -3,10 +3,8 @@
 //! In comes a grey picture, out goes the part of it that is the sheet. Knows nothing of ink.
 
 use image::GrayImage;
-use image::Luma;
 use imageproc::contrast::otsu_level;
 use imageproc::filter::median_filter;
-use imageproc::region_labelling::{Connectivity, connected_components};
 
 use super::blots;
 use super::scale;
@@ -29,15 +27,11 @@ pub(super) struct Area {
 /// The inside of a sheet of paper that is lighter than what is around it, and nearly upright: the corners of
 /// its inside are paper too, which a light digit's never are.
 pub(super) fn find(grey: &GrayImage) -> Option<Area> {
-    let small = scale::shrink(grey.clone(), SHEET_SIDE);
-    let mut scene = median_filter(&small, WRITING, WRITING);
-    let level = otsu_level(&scene);
-    scene
-        .iter_mut()
-        .for_each(|value| *value = u8::from(*value > level));
-    let labels = connected_components(&scene, Connectivity::Four, Luma([0]));
-    let light = blots::measure(&small, &labels);
-    let sheet = light.iter().skip(1).max_by_key(|blot| blot.pixels)?;
+    let small = scale::shrink(grey, SHEET_SIDE);
+    let scene = median_filter(&small, WRITING, WRITING);
+    let light = otsu_level(&scene).saturating_add(1);
+    let sheets = blots::find(&scene, light, 1).blots;
+    let sheet = sheets.iter().max_by_key(|sheet| sheet.pixels)?;
 
     let inset = sheet.width().min(sheet.height()) / 10 + 1;
     let (left, right) = (sheet.left + inset, sheet.right.checked_sub(inset)?);
@@ -46,7 +40,7 @@ pub(super) fn find(grey: &GrayImage) -> Option<Area> {
         return None;
     }
     let corners = [(left, top), (right, top), (left, bottom), (right, bottom)];
-    if corners.iter().any(|&(x, y)| scene.get_pixel(x, y)[0] == 0) {
+    if corners.iter().any(|&(x, y)| scene.get_pixel(x, y)[0] < light) {
         return None;
     }
     let across = |small_x: u32| small_x * grey.width() / small.width();

@@ -4,11 +4,9 @@
 //! lies along the border, and keeps a digit of several strokes whole. Knows nothing of sizes that a model
 //! wants.
 
-use image::imageops::crop_imm;
 use image::{GrayImage, Luma};
-use imageproc::region_labelling::{Connectivity, connected_components};
 
-use super::blots::{self, Blot};
+use super::blots::{self, Blot, Blots};
 use super::rules;
 
 /// Ink that takes less than this off the paper's light can't be seen.
@@ -23,20 +21,17 @@ pub(super) fn find(mut ink: GrayImage) -> Option<GrayImage> {
     let share = |percent: u32| (u32::from(darkest) * percent / 100) as u8;
     let (faint, sure) = (share(42), share(60));
     rules::erase(&mut ink, share(30));
-    let mut mask = ink.clone();
-    mask.iter_mut()
-        .for_each(|value| *value = u8::from(*value >= faint));
-    let labels = connected_components(&mask, Connectivity::Eight, Luma([0]));
-    let blots = blots::measure(&ink, &labels);
+    let Blots { runs, blots } = blots::find(&ink, faint, 1);
     let Digit { strokes, whole } = choose(&blots, sure, ink.dimensions())?;
 
     let mut is_stroke = vec![false; blots.len()];
-    strokes.iter().for_each(|&label| is_stroke[label] = true);
-    let mut digit = crop_imm(&ink, whole.left, whole.top, whole.width(), whole.height()).to_image();
-    for (x, y, pixel) in digit.enumerate_pixels_mut() {
-        let label = labels.get_pixel(whole.left + x, whole.top + y)[0] as usize;
-        let value = u32::from(pixel[0]) * 255 / u32::from(darkest);
-        pixel[0] = if is_stroke[label] { value.min(255) as u8 } else { 0 };
+    strokes.iter().for_each(|&blot| is_stroke[blot] = true);
+    let mut digit = GrayImage::new(whole.width(), whole.height());
+    for run in runs.iter().filter(|run| is_stroke[run.blot]) {
+        for x in run.xs.clone() {
+            let value = u32::from(ink.get_pixel(x, run.y)[0]) * 255 / u32::from(darkest);
+            digit.put_pixel(x - whole.left, run.y - whole.top, Luma([value.min(255) as u8]));
+        }
     }
     Some(digit)
 }
@@ -47,7 +42,7 @@ fn darkest(ink: &GrayImage) -> u8 {
     for &value in ink.as_raw() {
         counts[usize::from(value)] += 1;
     }
-    let wanted = (ink.as_raw().len() / 5000).max(6);
+    let wanted = (ink.as_raw().len() / 12_000).max(6);
     let mut seen = 0;
     let level = (0..=255_u8).rev().find(|&value| {
         seen += counts[usize::from(value)];
@@ -57,7 +52,7 @@ fn darkest(ink: &GrayImage) -> u8 {
 }
 
 struct Digit {
-    /// Labels of its strokes.
+    /// Indices of its strokes.
     strokes: Vec<usize>,
     /// All of them as one.
     whole: Blot,
@@ -65,12 +60,12 @@ struct Digit {
 
 /// The blot that stands out most, and with it what is near it and not small.
 fn choose(blots: &[Blot], sure: u8, picture: (u32, u32)) -> Option<Digit> {
-    let is_sure = |label: &usize| blots[*label].darkest >= sure;
-    let all: Vec<usize> = (1..blots.len()).filter(is_sure).collect();
-    let is_inner = |label: &usize| !is_edge(&blots[*label], picture);
+    let is_sure = |blot: &usize| blots[*blot].darkest >= sure;
+    let all: Vec<usize> = (0..blots.len()).filter(is_sure).collect();
+    let is_inner = |blot: &usize| !is_edge(&blots[*blot], picture);
     let mut inner: Vec<usize> = all.iter().copied().filter(is_inner).collect();
     let smallest = picture.0.max(picture.1) / 20;
-    if inner.iter().all(|&label| blots[label].length() < smallest) {
+    if inner.iter().all(|&blot| blots[blot].length() < smallest) {
         inner = all;
     }
     let by_weight = |a: &usize, b: &usize| weight(&blots[*a]).total_cmp(&weight(&blots[*b]));
@@ -78,16 +73,15 @@ fn choose(blots: &[Blot], sure: u8, picture: (u32, u32)) -> Option<Digit> {
 
     let mut strokes = vec![main];
     let mut whole = blots[main];
-    let belongs = |whole: &Blot, blot: &Blot| {
-        6 * whole.gap(blot) <= whole.length() && 40 * blot.pixels >= blots[main].pixels
-    };
-    while let Some(label) = inner
-        .iter()
-        .copied()
-        .find(|label| !strokes.contains(label) && belongs(&whole, &blots[*label]))
-    {
-        strokes.push(label);
-        whole = whole.join(&blots[label]);
+    let mut rest: Vec<usize> = inner
+        .into_iter()
+        .filter(|&blot| blot != main && 40 * blots[blot].pixels >= blots[main].pixels)
+        .collect();
+    let is_near = |whole: &Blot, blot: usize| 6 * whole.gap(&blots[blot]) <= whole.length();
+    while let Some(at) = rest.iter().position(|&blot| is_near(&whole, blot)) {
+        let stroke = rest.swap_remove(at);
+        whole = whole.join(&blots[stroke]);
+        strokes.push(stroke);
     }
     Some(Digit { strokes, whole })
 }
