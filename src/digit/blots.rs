@@ -68,6 +68,33 @@ pub(super) struct Blots {
     pub blots: Vec<Blot>,
 }
 
+impl Blots {
+    /// Whether a blot is a box drawn around something: hollow, with ink in all four corners.
+    pub(super) fn is_frame(&self, index: usize) -> bool {
+        let blot = &self.blots[index];
+        let (width, height) = (blot.width(), blot.height());
+        let corner = width.min(height) / 8;
+        if corner == 0 || 4 * u64::from(blot.pixels) > u64::from(width) * u64::from(height) {
+            return false;
+        }
+        let mut inked = [false; 4];
+        for run in self.runs.iter().filter(|run| run.blot == index) {
+            let at_left = run.xs.start < blot.left + corner;
+            let at_right = run.xs.end > blot.right - corner;
+            let at_top = run.y < blot.top + corner;
+            let at_bottom = run.y > blot.bottom - corner;
+            let corners = [
+                at_top && at_left,
+                at_top && at_right,
+                at_bottom && at_left,
+                at_bottom && at_right,
+            ];
+            inked.iter_mut().zip(corners).for_each(|(inked, at)| *inked |= at);
+        }
+        inked == [true; 4]
+    }
+}
+
 /// Finds what is at least as dark as `faint`, in runs of at least `shortest` pixels. Runs that touch, be it at a
 /// corner, are of one blot.
 pub(super) fn find(ink: &GrayImage, faint: u8, shortest: u32) -> Blots {

@@ -1,12 +1,12 @@
 //! Within the third stage: the printed lines of ruled and squared paper are taken off.
 //!
-//! In comes ink (0 paper, 255 ink), which is left without its rules. A rule is thin, straight, crosses the
-//! whole picture, and has company; where a stroke crosses it, the stroke stays. Knows nothing of digits.
+//! In comes ink (0 paper, 255 ink), which is left without its rules. A rule is thin, straight, and crosses the
+//! whole picture; where a stroke crosses it, the stroke stays. Knows nothing of digits.
 
 use image::imageops::{rotate90, rotate270};
 use image::{GrayImage, Luma};
 
-use super::blots::{self, Blots};
+use super::blots::{self, Blot, Blots};
 
 /// Takes off all rules that are at least as dark as `faint`.
 pub(super) fn erase(ink: &mut GrayImage, faint: u8) {
@@ -28,7 +28,12 @@ fn erase_across(ink: &mut GrayImage, faint: u8) -> bool {
         .map(|blot| (blot, thickness(ink, faint, &long, blot)))
         .filter(|&(_, thickness)| thickness <= thickest(ink))
         .collect();
-    if rules.len() < 2 {
+    // The bar of a tightly cropped 7 crosses the picture too, but it is alone, and thicker than a line.
+    let is_line = |&(blot, thickness): &(usize, u32)| {
+        let Blot { left, right, .. } = long.blots[blot];
+        left == 0 && right + 1 == width && 2 * thickness <= thickest(ink)
+    };
+    if rules.len() < 2 && !rules.iter().any(is_line) {
         return false;
     }
     for (rule, thickness) in rules {

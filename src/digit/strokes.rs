@@ -21,13 +21,13 @@ pub(super) fn find(mut ink: GrayImage) -> Option<GrayImage> {
     let share = |percent: u32| (u32::from(darkest) * percent / 100) as u8;
     let (faint, sure) = (share(42), share(60));
     rules::erase(&mut ink, share(30));
-    let Blots { runs, blots } = blots::find(&ink, faint, 1);
-    let Digit { strokes, whole } = choose(&blots, sure, ink.dimensions())?;
+    let found = blots::find(&ink, faint, 1);
+    let Digit { strokes, whole } = choose(&found, sure, ink.dimensions())?;
 
-    let mut is_stroke = vec![false; blots.len()];
+    let mut is_stroke = vec![false; found.blots.len()];
     strokes.iter().for_each(|&blot| is_stroke[blot] = true);
     let mut digit = GrayImage::new(whole.width(), whole.height());
-    for run in runs.iter().filter(|run| is_stroke[run.blot]) {
+    for run in found.runs.iter().filter(|run| is_stroke[run.blot]) {
         for x in run.xs.clone() {
             let value = u32::from(ink.get_pixel(x, run.y)[0]) * 255 / u32::from(darkest);
             digit.put_pixel(x - whole.left, run.y - whole.top, Luma([value.min(255) as u8]));
@@ -59,12 +59,14 @@ struct Digit {
 }
 
 /// The blot that stands out most, and with it what is near it and not small.
-fn choose(blots: &[Blot], sure: u8, picture: (u32, u32)) -> Option<Digit> {
+fn choose(found: &Blots, sure: u8, picture: (u32, u32)) -> Option<Digit> {
+    let blots = &found.blots;
     let is_sure = |blot: &usize| blots[*blot].darkest >= sure;
     let all: Vec<usize> = (0..blots.len()).filter(is_sure).collect();
-    let is_inner = |blot: &usize| !is_edge(&blots[*blot], picture);
-    let mut inner: Vec<usize> = all.iter().copied().filter(is_inner).collect();
     let smallest = picture.0.max(picture.1) / 20;
+    let is_frame = |blot: usize| blots[blot].length() >= smallest && found.is_frame(blot);
+    let is_inner = |&blot: &usize| !is_edge(&blots[blot], picture) && !is_frame(blot);
+    let mut inner: Vec<usize> = all.iter().copied().filter(is_inner).collect();
     if inner.iter().all(|&blot| blots[blot].length() < smallest) {
         inner = all;
     }
