@@ -5,6 +5,7 @@ mod harness;
 
 mod architecture;
 mod broker;
+mod golden;
 mod http;
 mod kernels;
 mod store;

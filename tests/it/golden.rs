@@ -1,0 +1,176 @@
+//! Ten training steps that PyTorch made in float64, made again: log-probabilities, losses, gradients, parameters.
+//!
+//! `tests/data/golden/gen.py` wrote the figures; its 640 pictures, the first of MNIST's training set, lie beside it.
+
+use std::io::Read;
+use std::path::Path;
+
+use candle_core::Device;
+use flate2::read::GzDecoder;
+use mnistq::model::Model;
+use mnistq::model::kernels::{CpuNet, Level};
+use mnistq::model::net::CandleNet;
+use mnistq::model::parameters::{Parameters, TENSORS};
+use mnistq::model::weights::Weights;
+use mnistq::train::kernels::WinogradLearner;
+use mnistq::train::{Dropout, Learner, LearnerState};
+use serde_json::Value;
+
+/// How far a figure may be from PyTorch's, in parts of it.
+const TOLERANCE: f64 = 1e-4;
+const NO_DROPOUT: Dropout = Dropout {
+    features: 0.0,
+    hidden: 0.0,
+    seed: 0,
+};
+
+#[test]
+fn the_cpu_learner_learns_as_pytorch_does() {
+    for level in Level::available() {
+        // Rounding more than once a multiply-add flips one choice of a max-pool in step 5, and later steps show it.
+        let after = if format!("{level:?}") == "Baseline" {
+            1e-3
+        } else {
+            TOLERANCE
+        };
+        learns_as_pytorch_does(
+            WinogradLearner::at_level(level, &start(), NO_DROPOUT, 2).unwrap(),
+            after,
+        );
+    }
+}
+
+#[test]
+fn the_kernels_answer_as_candle_does() {
+    let weights = Weights::embedded().unwrap();
+    let pixels = &unpacked("train640-images-idx3-ubyte.gz", 16)[..64 * 784];
+    let mut candle =
+        CandleNet::new(&weights.parameters, String::new(), "cpu".to_owned(), Device::Cpu).unwrap();
+    let expected = candle.predict(pixels).unwrap();
+    for level in Level::available() {
+        let mut kernels = CpuNet::at_level(level, &weights.parameters, String::new(), 2).unwrap();
+        for (i, (found, expected)) in kernels.predict(pixels).unwrap().iter().zip(&expected).enumerate() {
+            assert!(
+                (found - expected).abs() < 1e-4,
+                "{level:?}, number {i}: {found}, not {expected}"
+            );
+        }
+    }
+}
+
+/// Makes the ten steps with a learner that begins at [`start`] and drops nothing; what is left `after` them may be
+/// that far off.
+fn learns_as_pytorch_does(mut learner: impl Learner, after: f64) {
+    let (pixels, labels) = (
+        unpacked("train640-images-idx3-ubyte.gz", 16),
+        unpacked("train640-labels-idx1-ubyte.gz", 8),
+    );
+    let trajectory: Value =
+        serde_json::from_slice(&std::fs::read(golden("trajectory.json")).unwrap()).unwrap();
+    let expected = &trajectory["float64"];
+
+    agree_on_answers(
+        &mut learner,
+        &pixels,
+        &expected["log_probs_first4_before"],
+        TOLERANCE,
+    );
+    for (i, (pixels, labels)) in pixels.chunks(64 * 784).zip(labels.chunks(64)).enumerate() {
+        let rate = if i < 5 { 1.0 } else { 0.7 };
+        let loss = learner.step(pixels, labels, rate).unwrap();
+        agree(&format!("loss {i}"), loss, &expected["loss"][i], TOLERANCE);
+        if i == 0 {
+            agree_on_gradients(&learner.state().unwrap(), &expected["gradient_first_batch"]);
+        }
+    }
+    agree_on_answers(&mut learner, &pixels, &expected["log_probs_first4_after"], after);
+    let parameters = learner.state().unwrap().parameters;
+    for ((name, _), array) in TENSORS.iter().zip(parameters.arrays()) {
+        let expected = &expected["parameters_after"][name];
+        agree(
+            &format!("length of {name}"),
+            length(array.iter().copied()),
+            &expected["l2"],
+            after,
+        );
+        for i in 0..3 {
+            agree(&format!("{name}[{i}]"), array[i], &expected["first3"][i], after);
+        }
+    }
+}
+
+fn agree_on_answers(learner: &mut impl Learner, pixels: &[u8], expected: &Value, tolerance: f64) {
+    let answers = learner.predict(&pixels[..4 * 784]).unwrap();
+    for (i, answer) in answers.iter().enumerate() {
+        agree(
+            &format!("log-probability {i}"),
+            *answer,
+            &expected[i / 10][i % 10],
+            tolerance,
+        );
+    }
+}
+
+/// After Adadelta's first step its average of squares is a tenth of the squared gradient.
+fn agree_on_gradients(after: &LearnerState, expected: &Value) {
+    for ((name, _), squares) in TENSORS.iter().zip(after.square_average.arrays()) {
+        let gradient = squares.iter().map(|square| (square * 10.0).sqrt());
+        agree(
+            &format!("length of {name}'s gradient"),
+            length(gradient),
+            &expected[name]["l2"],
+            TOLERANCE,
+        );
+    }
+}
+
+#[track_caller]
+fn agree(what: &str, found: f32, expected: &Value, tolerance: f64) {
+    let expected = expected.as_f64().unwrap();
+    let difference = (f64::from(found) - expected).abs();
+    assert!(
+        difference <= tolerance * expected.abs(),
+        "{what}: {found}, not {expected}"
+    );
+}
+
+fn length(numbers: impl Iterator<Item = f32>) -> f32 {
+    numbers
+        .map(|number| f64::from(number).powi(2))
+        .sum::<f64>()
+        .sqrt() as f32
+}
+
+/// The formula in `gen.py`: parameters that need no file.
+fn start() -> LearnerState {
+    let mut parameters = Parameters::zeros();
+    for (array, (name, _)) in parameters.arrays_mut().into_iter().zip(TENSORS) {
+        let inputs: f64 = match name.split('.').next().unwrap() {
+            "conv1" => 9.0,
+            "conv2" => 288.0,
+            "fc1" => 9216.0,
+            _ => 128.0,
+        };
+        for (i, number) in array.iter_mut().enumerate() {
+            let i = i as f64;
+            let angle = 0.37 * (i * i % 1_000_003.0) + 0.011 * i + name.len() as f64;
+            *number = (angle.sin() / inputs.sqrt()) as f32;
+        }
+    }
+    LearnerState::new(parameters)
+}
+
+fn golden(name: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/data/golden")
+        .join(name)
+}
+
+/// A file without its header.
+fn unpacked(name: &str, header: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    GzDecoder::new(std::fs::File::open(golden(name)).unwrap())
+        .read_to_end(&mut bytes)
+        .unwrap();
+    bytes.split_off(header)
+}
