@@ -5,7 +5,10 @@ mod harness;
 
 mod architecture;
 mod broker;
+mod cli;
+mod crash;
 mod golden;
 mod http;
 mod kernels;
+mod life;
 mod store;
