@@ -3,9 +3,10 @@
 //! In come arguments and `MNISTQ_…` variables, out go values as they were given; what they mean, what they
 //! default to and what else was configured is the business of [`crate::config`] and the roles.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Command, CommandFactory, Parser, Subcommand};
 
 /// Asynchronous machine-learning inference at scale: an HTTP front end, a queue, workers beside the GPUs.
 #[derive(Debug, Parser)]
@@ -288,4 +289,27 @@ pub struct BenchServer {
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
+}
+
+/// What the user has asked for. Ends the process with a message and code 2 if it makes no sense, and after
+/// `--help` and `--version`.
+#[must_use]
+pub fn parse() -> CommandLine {
+    CommandLine::parse()
+}
+
+/// The names of all variables of the environment that a command reads.
+#[must_use]
+pub fn variables() -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    collect_variables(&CommandLine::command(), &mut names);
+    names
+}
+
+fn collect_variables(command: &Command, names: &mut BTreeSet<String>) {
+    let variables = command.get_arguments().filter_map(clap::Arg::get_env);
+    names.extend(variables.map(|name| name.to_string_lossy().into_owned()));
+    for subcommand in command.get_subcommands() {
+        collect_variables(subcommand, names);
+    }
 }

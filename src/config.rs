@@ -316,3 +316,15 @@ fn state_file() -> Option<PathBuf> {
     let state = directories.state_dir().unwrap_or_else(|| directories.data_dir());
     Some(state.join("mnistq").join("mnistq.db"))
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shipped_file_has_the_defaults() {
+        let shipped = include_str!("../config/mnistq.toml");
+        assert_eq!(toml::from_str::<Config>(shipped).unwrap(), Config::default());
+    }
+}

@@ -1,10 +1,8 @@
 //! Parses the command line, starts the log, runs one role, picks the exit code.
 
-use std::collections::BTreeSet;
 use std::process::ExitCode;
 
-use clap::{Command, CommandFactory, Parser};
-use mnistq::cli::CommandLine;
+use mnistq::cli::{self, CommandLine};
 use mnistq::config::{self, Config, ConfigError};
 use mnistq::{roles, telemetry};
 
@@ -14,7 +12,7 @@ const FAILED: u8 = 1;
 const ASKED_WRONGLY: u8 = 2;
 
 fn main() -> ExitCode {
-    let command_line = CommandLine::parse();
+    let command_line = cli::parse();
     let config = match configure(&command_line) {
         Ok(config) => config,
         Err(error) => return report(&error.into(), ASKED_WRONGLY),
@@ -30,21 +28,8 @@ fn main() -> ExitCode {
 }
 
 fn configure(command_line: &CommandLine) -> Result<Config, ConfigError> {
-    let mut known = BTreeSet::new();
-    collect_variables(&CommandLine::command(), &mut known);
-    config::check_variables(&known)?;
+    config::check_variables(&cli::variables())?;
     Config::load(&command_line.shared)
-}
-
-fn collect_variables(command: &Command, known: &mut BTreeSet<String>) {
-    known.extend(
-        command
-            .get_arguments()
-            .filter_map(|argument| Some(argument.get_env()?.to_string_lossy().into_owned())),
-    );
-    for subcommand in command.get_subcommands() {
-        collect_variables(subcommand, known);
-    }
 }
 
 /// One line: what happened, and what caused it.

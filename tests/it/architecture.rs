@@ -15,6 +15,8 @@ const IMPORTS: &[(&str, &[&str])] = &[
         &[
             "address",
             "broker",
+            // The flags are its last layer.
+            "cli",
             "digit",
             "http",
             "model",
