@@ -6,6 +6,7 @@ mod harness;
 mod architecture;
 mod broker;
 mod cli;
+mod config;
 mod crash;
 mod golden;
 mod http;
