@@ -4,20 +4,22 @@
 //! may be repeated. Whoever waits is woken by a published message, and looks again by itself in case it is lost.
 
 mod connect;
+mod finish;
+mod link;
 mod wake;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use fred::clients::{Client, SubscriberClient};
 use fred::error::{Error, ErrorKind};
 use fred::interfaces::{ClientLike, KeysInterface, PubsubInterface};
 use fred::types::{Expiration, SetOptions, Value};
 use tokio::sync::{Semaphore, SemaphorePermit};
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
+use tokio_util::task::AbortOnDropHandle;
 
+use self::connect::Links;
 use super::waiters::Waiters;
 use super::{Entry, Finished, ResultStore, Settings, StoreError};
 use crate::address::ServerUrl;
@@ -25,21 +27,22 @@ use crate::job::{JobId, Outcome};
 
 /// Exchanges in flight. fred's own bound stalls the client for good once it is reached, so this is ours.
 const IN_FLIGHT: usize = 256;
-/// How long an exchange waits for its turn.
-const TURN: Duration = Duration::from_secs(1);
+/// How long an exchange waits for its turn, and for a connection that is being rebuilt.
+const TURN: Duration = Duration::from_millis(400);
 /// First and longest pause of a waiter that looks by itself.
 const LOOKS: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(2));
 /// How long taking leave may take.
 const LEAVE: Duration = Duration::from_secs(1);
-/// What a reservation holds; only its being there matters.
-const RESERVED: &str = "";
+/// What a key holds of which only its being there matters.
+const MARK: &str = "";
+/// How long the trace of a check stays.
+const CHECKED: Duration = Duration::from_secs(1);
 
 /// Results in Redis.
 pub struct RedisStore {
-    client: Client,
-    subscriber: SubscriberClient,
-    waking: JoinHandle<()>,
+    links: Links,
     waiters: Arc<Waiters>,
+    _waking: AbortOnDropHandle<()>,
     turns: Semaphore,
     prefix: String,
     address: String,
@@ -52,36 +55,49 @@ impl RedisStore {
     /// [`StoreError::Unavailable`] if it can't be reached, [`StoreError::Refused`] if it does not want us.
     pub async fn connect(url: &ServerUrl, settings: &Settings) -> Result<Self, StoreError> {
         let address = url.to_string();
-        let (client, subscriber) = connect::connect(url).await?;
-        connect::warn_of_losses(&client, &address).await;
-        let waiters = Arc::new(Waiters::default());
+        let links = connect::connect(url).await?;
+        connect::warn_of_losses(&links.client, &address).await;
         let channel = channel(&settings.prefix);
-        subscriber
-            .subscribe(channel)
-            .await
-            .map_err(|error| classify(&address, error))?;
-        let waking = tokio::spawn(wake::run(subscriber.clone(), Arc::clone(&waiters)));
-        let turns = Semaphore::new(IN_FLIGHT);
+        let subscribed = links.subscriber.subscribe(channel.clone()).await;
+        subscribed.map_err(|error| classify(&address, error))?;
+        let waiters = Arc::new(Waiters::default());
+        let waking = tokio::spawn(wake::run(links.subscriber.clone(), channel, Arc::clone(&waiters)));
         Ok(Self {
-            client,
-            subscriber,
-            waking,
+            links,
             waiters,
-            turns,
+            _waking: AbortOnDropHandle::new(waking),
+            turns: Semaphore::new(IN_FLIGHT),
             prefix: settings.prefix.clone(),
             address,
         })
     }
 
-    /// Waits for a turn; on a server that does not answer, not for long.
-    async fn turn(&self) -> Result<SemaphorePermit<'_>, StoreError> {
-        match timeout(TURN, self.turns.acquire()).await {
-            Ok(Ok(turn)) => Ok(turn),
-            _ => Err(StoreError::Unavailable {
-                address: self.address.clone(),
-                source: "too many exchanges wait for an answer".into(),
-            }),
+    /// Waits for a turn and for the connection; on a server that is away, not for long. What fred is given
+    /// while it has no connection, it would keep in memory without bound.
+    async fn turn(&self) -> Result<SemaphorePermit<'_>, Error> {
+        let client = &self.links.client;
+        let turn = timeout(TURN, async {
+            let turn = self.turns.acquire().await;
+            let _ = client.wait_for_connect().await;
+            turn
+        });
+        match turn.await {
+            Ok(Ok(turn)) if client.is_connected() => Ok(turn),
+            _ if client.is_connected() => {
+                let cause = "too many exchanges wait for an answer";
+                Err(Error::new(ErrorKind::Timeout, cause))
+            }
+            _ => Err(Error::new(ErrorKind::IO, "the connection is not back yet")),
         }
+    }
+
+    /// Has an exchange in its turn.
+    async fn exchange<T>(&self, exchange: impl Future<Output = Result<T, Error>>) -> Result<T, StoreError> {
+        let answer = match self.turn().await {
+            Ok(_turn) => exchange.await,
+            Err(error) => Err(error),
+        };
+        answer.map_err(|error| classify(&self.address, error))
     }
 
     fn reservation(&self, id: JobId) -> String {
@@ -91,97 +107,44 @@ impl RedisStore {
     fn result(&self, id: JobId) -> String {
         format!("{}:r:{id}", self.prefix)
     }
-
-    fn error(&self, error: Error) -> StoreError {
-        classify(&self.address, error)
-    }
-
-    async fn set_all(&self, finished: &[Finished]) -> Vec<Result<Value, Error>> {
-        let pipeline = self.client.pipeline();
-        for Finished { id, outcome, ttl } in finished {
-            let first_wins = Some(SetOptions::NX);
-            let queued = pipeline
-                .set::<Value, _, _>(
-                    self.result(*id),
-                    outcome.encode().as_slice(),
-                    expiration(*ttl),
-                    first_wins,
-                    false,
-                )
-                .await;
-            if let Err(error) = queued {
-                return vec![Err(error); finished.len()];
-            }
-        }
-        pipeline.try_all().await
-    }
-
-    /// Takes back the reservations of finished jobs, which would outlive their outcomes, and wakes who waits.
-    /// If it fails, a waiter looks by itself a moment later, and a job may read as queued once its outcome has
-    /// expired.
-    async fn announce(&self, ids: Vec<JobId>) {
-        if ids.is_empty() {
-            return;
-        }
-        let message: Vec<u8> = ids.iter().flat_map(|id| *id.as_bytes()).collect();
-        let reservations: Vec<String> = ids.into_iter().map(|id| self.reservation(id)).collect();
-        let pipeline = self.client.pipeline();
-        let announced = async {
-            pipeline
-                .publish::<Value, _, _>(channel(&self.prefix), message.as_slice())
-                .await?;
-            pipeline.del::<Value, _>(reservations).await?;
-            pipeline.all::<Vec<Value>>().await
-        };
-        if let Err(error) = announced.await {
-            tracing::debug!(%error, "finished jobs were not announced");
-        }
-    }
 }
 
 #[async_trait]
 impl ResultStore for RedisStore {
     async fn reserve(&self, id: JobId, ttl: Duration) -> Result<(), StoreError> {
-        let _turn = self.turn().await?;
-        let reserved = self.client.set::<Value, _, _>(
-            self.reservation(id),
-            RESERVED,
-            expiration(ttl),
-            Some(SetOptions::NX),
-            false,
-        );
-        reserved.await.map(drop).map_err(|error| self.error(error))
+        let (key, ttl, if_new) = (self.reservation(id), expiration(ttl), Some(SetOptions::NX));
+        let reserve = self
+            .links
+            .client
+            .set::<Value, _, _>(key, MARK, ttl, if_new, false);
+        self.exchange(reserve).await.map(drop)
     }
 
     async fn release(&self, id: JobId) -> Result<(), StoreError> {
-        let _turn = self.turn().await?;
-        let released = self.client.del::<i64, _>(self.reservation(id)).await;
-        released.map(drop).map_err(|error| self.error(error))
+        let release = self.links.client.del::<i64, _>(self.reservation(id));
+        self.exchange(release).await.map(drop)
     }
 
     async fn finish(&self, finished: &[Finished]) -> Vec<Result<(), StoreError>> {
         if finished.is_empty() {
             return Vec::new();
         }
-        let results = match self.turn().await {
-            Ok(_turn) => self.set_all(finished).await,
-            Err(_) => vec![Err(Error::new(ErrorKind::Timeout, "no turn")); finished.len()],
+        let answers = match self.turn().await {
+            Ok(_turn) => self.store(finished).await,
+            Err(error) => vec![Err(error); finished.len()],
         };
-        let stored = finished.iter().zip(&results).filter(|(_, result)| result.is_ok());
-        self.announce(stored.map(|(finished, _)| finished.id).collect())
-            .await;
-        // A nil answer means that an outcome was there already: the first one has won.
-        results
+        let stored = finished.iter().zip(&answers).filter(|(_, answer)| answer.is_ok());
+        self.remove_reservations(stored.map(|(finished, _)| finished.id));
+        answers
             .into_iter()
-            .map(|result| result.map(drop).map_err(|error| self.error(error)))
+            .map(|answer| answer.map_err(|error| classify(&self.address, error)))
             .collect()
     }
 
     async fn fetch(&self, id: JobId) -> Result<Option<Entry>, StoreError> {
-        let _turn = self.turn().await?;
         let keys = vec![self.result(id), self.reservation(id)];
-        let found = self.client.mget::<Vec<Option<Vec<u8>>>, _>(keys).await;
-        let mut found = found.map_err(|error| self.error(error))?.into_iter();
+        let fetch = self.links.client.mget::<Vec<Option<Vec<u8>>>, _>(keys);
+        let mut found = self.exchange(fetch).await?.into_iter();
         match (found.next().flatten(), found.next().flatten()) {
             (Some(stored), _) => match Outcome::decode(&stored) {
                 Ok(outcome) => Ok(Some(Entry::Finished(outcome))),
@@ -211,28 +174,23 @@ impl ResultStore for RedisStore {
     }
 
     async fn erase(&self, id: JobId) -> Result<bool, StoreError> {
-        let _turn = self.turn().await?;
-        let erased = self
-            .client
-            .del::<i64, _>(vec![self.result(id), self.reservation(id)])
-            .await;
-        erased.map(|count| count > 0).map_err(|error| self.error(error))
+        let keys = vec![self.result(id), self.reservation(id)];
+        let erase = self.links.client.del::<i64, _>(keys);
+        self.exchange(erase).await.map(|count| count > 0)
     }
 
     async fn check(&self) -> Result<(), StoreError> {
-        let pong = self.client.ping::<String>(None).await;
-        pong.map(drop).map_err(|error| self.error(error))
+        // A server that is full, or that may only be read, would still answer a mere sign of life.
+        let (key, ttl) = (format!("{}:check", self.prefix), expiration(CHECKED));
+        let write = self.links.client.set::<Value, _, _>(key, MARK, ttl, None, false);
+        self.exchange(write).await.map(drop)
     }
 
     async fn close(&self) {
-        let _ = timeout(LEAVE, self.subscriber.quit()).await;
-        let _ = timeout(LEAVE, self.client.quit()).await;
-    }
-}
-
-impl Drop for RedisStore {
-    fn drop(&mut self) {
-        self.waking.abort();
+        let Links {
+            client, subscriber, ..
+        } = &self.links;
+        let _ = tokio::join!(timeout(LEAVE, subscriber.quit()), timeout(LEAVE, client.quit()));
     }
 }
 

@@ -1,17 +1,21 @@
 //! Opens the two connections that a store needs, with every limit explicit: fred's defaults neither reconnect
 //! nor time out.
+//!
+//! In comes an address, out come clients and the tasks that keep them connected. Knows no key.
 
 use std::time::Duration;
 
 use fred::clients::{Client, SubscriberClient};
 use fred::error::Error;
-use fred::interfaces::{ClientLike, ConfigInterface};
+use fred::interfaces::ConfigInterface;
 use fred::types::Builder;
 use fred::types::config::{Config, ReconnectPolicy};
 use tokio::time::{Instant, sleep};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::super::StoreError;
 use super::classify;
+use super::link::{self, Journal};
 use crate::address::ServerUrl;
 
 /// How long a server that is not there yet is tried.
@@ -28,15 +32,33 @@ const UNRESPONSIVE_LOOK: Duration = Duration::from_millis(500);
 /// Messages that may wait for the task that wakes; more are dropped by fred, and cost a waiter a moment.
 const MESSAGES: usize = 4096;
 
-/// A client for commands, and one for messages.
-pub async fn connect(url: &ServerUrl) -> Result<(Client, SubscriberClient), StoreError> {
+/// What a store speaks through. Dropping it disconnects.
+pub struct Links {
+    /// For commands.
+    pub client: Client,
+    /// For messages.
+    pub subscriber: SubscriberClient,
+    /// The tasks that keep both connected.
+    _keepers: [AbortOnDropHandle<()>; 2],
+}
+
+/// Connects, trying for some seconds if the server does not answer.
+pub async fn connect(url: &ServerUrl) -> Result<Links, StoreError> {
     let address = url.to_string();
+    if !url.expose().starts_with("redis://") {
+        // Without TLS built in, fred would connect in the clear.
+        let advice = "rediss:// is not supported: use redis:// in a private network, or through a TLS tunnel";
+        return Err(StoreError::Refused {
+            address,
+            source: advice.into(),
+        });
+    }
     let builder = builder(url).map_err(|error| classify(&address, error))?;
     let deadline = Instant::now() + PATIENCE;
     let mut warned = false;
     loop {
-        match open(&builder).await {
-            Ok(clients) => return Ok(clients),
+        match open(&builder, &address).await {
+            Ok(links) => return Ok(links),
             Err(error) => {
                 let error = classify(&address, error);
                 let hopeless = matches!(error, StoreError::Refused { .. });
@@ -57,6 +79,8 @@ fn builder(url: &ServerUrl) -> Result<Builder, Error> {
     builder.set_policy(ReconnectPolicy::new_exponential(0, 50, 2_000, 2));
     builder.with_connection_config(|config| {
         config.connection_timeout = CONNECT;
+        // A request that follows another closely would wait for the answer to that.
+        config.tcp.nodelay = Some(true);
         config.internal_command_timeout = CONNECT;
         config.unresponsive.max_timeout = Some(UNRESPONSIVE);
         config.unresponsive.interval = UNRESPONSIVE_LOOK;
@@ -70,15 +94,19 @@ fn builder(url: &ServerUrl) -> Result<Builder, Error> {
     Ok(builder)
 }
 
-async fn open(builder: &Builder) -> Result<(Client, SubscriberClient), Error> {
-    let client = builder.build()?;
-    let connection = client.init().await?;
-    let subscriber = builder.build_subscriber_client()?;
-    if let Err(error) = subscriber.init().await {
-        connection.abort();
-        return Err(error);
-    }
-    Ok((client, subscriber))
+async fn open(builder: &Builder, address: &str) -> Result<Links, Error> {
+    let (client, subscriber) = (builder.build()?, builder.build_subscriber_client()?);
+    let (commands, messages) = (link::open(&client).await?, link::open(&subscriber).await?);
+    let journal = |carries| Journal::new(address.to_owned(), carries);
+    let keepers = [
+        tokio::spawn(link::keep(client.clone(), commands, journal("commands"))),
+        tokio::spawn(link::keep(subscriber.clone(), messages, journal("messages"))),
+    ];
+    Ok(Links {
+        client,
+        subscriber,
+        _keepers: keepers.map(AbortOnDropHandle::new),
+    })
 }
 
 /// Says so when results may vanish: with this Redis's restart, or when it runs out of memory. A server that

@@ -3,27 +3,77 @@
 //! A message is the ids of a batch, sixteen bytes each. Messages may be lost: whoever waits looks by itself too.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use fred::clients::SubscriberClient;
-use fred::interfaces::EventInterface;
+use fred::error::Error;
+use fred::interfaces::{ClientLike, EventInterface, PubsubInterface};
+use fred::types::Value;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::time::interval;
 
 use super::super::waiters::Waiters;
 use crate::job::JobId;
 
-/// Runs until it is aborted or the client is gone.
-pub async fn run(subscriber: SubscriberClient, waiters: Arc<Waiters>) {
-    let mut messages = subscriber.message_rx();
-    // Subscribes again after each reconnection.
-    let _resubscribing = subscriber.manage_subscriptions();
+/// How often the subscription is asked for anew, which changes nothing while it stands.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+/// Ids in one message.
+const IDS: usize = 1024;
+
+/// The messages that tell of these jobs.
+pub fn messages(ids: &[JobId]) -> impl Iterator<Item = Vec<u8>> {
+    ids.chunks(IDS)
+        .map(|ids| ids.iter().flat_map(|id| *id.as_bytes()).collect())
+}
+
+/// Runs until it is aborted or the client takes leave.
+pub async fn run(subscriber: SubscriberClient, channel: String, waiters: Arc<Waiters>) {
+    let (mut messages, mut returns) = (subscriber.message_rx(), subscriber.reconnect_rx());
+    let mut heartbeat = interval(HEARTBEAT);
     loop {
-        match messages.recv().await {
-            Ok(message) => {
-                let ids = message.value.as_bytes().unwrap_or_default();
-                waiters.wake(ids.chunks_exact(16).filter_map(JobId::from_bytes));
+        tokio::select! {
+            message = messages.recv() => match message {
+                Ok(message) => {
+                    let ids = message.value.as_bytes().unwrap_or_default();
+                    waiters.wake(ids.chunks_exact(16).filter_map(JobId::from_bytes));
+                }
+                Err(RecvError::Lagged(_)) => waiters.wake_all(),
+                Err(RecvError::Closed) => return,
+            },
+            Ok(_) = returns.recv() => {
+                subscribe(&subscriber, &channel).await;
+                // What was published in between is lost.
+                waiters.wake_all();
             }
-            Err(RecvError::Lagged(_)) => waiters.wake_all(),
-            Err(RecvError::Closed) => return,
+            _ = heartbeat.tick() => subscribe(&subscriber, &channel).await,
         }
+    }
+}
+
+/// Subscribes, and asks for a sign of life: a connection that is silent though it should answer is rebuilt by
+/// fred, which expects no answer to a subscription.
+async fn subscribe(subscriber: &SubscriberClient, channel: &str) {
+    let subscribed = async {
+        subscriber.subscribe(channel).await?;
+        subscriber.ping::<Value>(None).await.map(drop)
+    };
+    let subscribed: Result<(), Error> = subscribed.await;
+    if let Err(error) = subscribed {
+        tracing::debug!(%error, "no subscription to finished jobs yet");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_batch_takes_several_messages() {
+        let ids: Vec<JobId> = (0..=IDS).map(|_| JobId::issue()).collect();
+        let messages: Vec<Vec<u8>> = messages(&ids).collect();
+        assert_eq!(messages.len(), 2);
+        let told = messages.concat();
+        let told: Vec<JobId> = told.chunks_exact(16).filter_map(JobId::from_bytes).collect();
+        assert_eq!(told, ids);
     }
 }

@@ -77,6 +77,18 @@ impl Redis {
         self.running().signal("CONT");
     }
 
+    /// Sends one inline command, and reads what comes within the first piece of the answer.
+    pub fn ask(&self, command: &str) -> String {
+        let mut connection = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        connection
+            .set_read_timeout(Some(Duration::from_secs(30)))
+            .unwrap();
+        write!(connection, "{command}\r\n").unwrap();
+        let mut answer = [0; 256];
+        let length = connection.read(&mut answer).unwrap();
+        String::from_utf8_lossy(&answer[..length]).trim().to_owned()
+    }
+
     fn running(&self) -> &Process {
         self.process.as_ref().expect("Redis was killed")
     }
@@ -95,25 +107,13 @@ fn answers(port: u16) -> std::io::Result<bool> {
 mod tests {
     use super::*;
 
-    /// Sends one inline command and reads what comes within the first piece of the answer.
-    fn ask(redis: &Redis, command: &str) -> String {
-        let mut connection = TcpStream::connect(("127.0.0.1", redis.port)).unwrap();
-        connection
-            .set_read_timeout(Some(Duration::from_secs(30)))
-            .unwrap();
-        write!(connection, "{command}\r\n").unwrap();
-        let mut answer = [0; 64];
-        let length = connection.read(&mut answer).unwrap();
-        String::from_utf8_lossy(&answer[..length]).trim().to_owned()
-    }
-
     #[tokio::test]
     async fn redis_keeps_its_data_through_a_crash() {
         let mut redis = Redis::launch().await;
-        assert_eq!(ask(&redis, "SET digit 3"), "+OK");
+        assert_eq!(redis.ask("SET digit 3"), "+OK");
         redis.kill();
         redis.start().await;
-        assert_eq!(ask(&redis, "GET digit"), "$1\r\n3");
+        assert_eq!(redis.ask("GET digit"), "$1\r\n3");
     }
 
     #[tokio::test]
@@ -121,12 +121,12 @@ mod tests {
         let redis = Redis::launch().await;
         redis.stop();
         redis.resume();
-        assert_eq!(ask(&redis, "PING"), "+PONG");
+        assert_eq!(redis.ask("PING"), "+PONG");
     }
 
     #[tokio::test]
     async fn redis_takes_arguments() {
         let redis = Redis::launch_with(&["--requirepass", "secret"]).await;
-        assert_eq!(ask(&redis, "GET digit"), "-NOAUTH Authentication required.");
+        assert_eq!(redis.ask("GET digit"), "-NOAUTH Authentication required.");
     }
 }

@@ -1,0 +1,3 @@
+//! What users rely on while servers are killed, stopped, full or locked.
+
+mod redis;
