@@ -26,9 +26,8 @@ const PAUSE: Duration = Duration::from_millis(250);
 const COMMAND: Duration = Duration::from_secs(1);
 /// For a connection, and for what fred asks by itself.
 const CONNECT: Duration = Duration::from_secs(2);
-/// A server that has been silent for so long is left, and connected anew.
-const UNRESPONSIVE: Duration = Duration::from_millis(1500);
-const UNRESPONSIVE_LOOK: Duration = Duration::from_millis(500);
+/// First and longest pause between two tries to rebuild a connection, in milliseconds.
+const PAUSES_MS: (u32, u32) = (50, 1_000);
 /// Messages that may wait for the task that wakes; more are dropped by fred, and cost a waiter a moment.
 const MESSAGES: usize = 4096;
 
@@ -76,14 +75,12 @@ pub async fn connect(url: &ServerUrl) -> Result<Links, StoreError> {
 
 fn builder(url: &ServerUrl) -> Result<Builder, Error> {
     let mut builder = Builder::from_config(Config::from_url(url.expose())?);
-    builder.set_policy(ReconnectPolicy::new_exponential(0, 50, 2_000, 2));
+    builder.set_policy(ReconnectPolicy::new_exponential(0, PAUSES_MS.0, PAUSES_MS.1, 2));
     builder.with_connection_config(|config| {
         config.connection_timeout = CONNECT;
         // A request that follows another closely would wait for the answer to that.
         config.tcp.nodelay = Some(true);
         config.internal_command_timeout = CONNECT;
-        config.unresponsive.max_timeout = Some(UNRESPONSIVE);
-        config.unresponsive.interval = UNRESPONSIVE_LOOK;
         // Zero is no bound: the bound is the semaphore of the store.
         config.max_command_buffer_len = 0;
     });

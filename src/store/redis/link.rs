@@ -1,16 +1,19 @@
 //! Keeps a client connected, and says when its connection is lost and when it is back.
 //!
-//! fred rebuilds connections in a task of its own. Should that task ever end, the client would go on as if it
-//! were connected; so it is started anew. Knows no command.
+//! fred rebuilds connections that it sees break, in a task of its own. What it does not see is seen to here: a
+//! connection on which nothing comes back any more, and the end of that task. Knows no key.
 
 use std::time::Duration;
 
-use fred::error::Error;
+use fred::error::{Error, ErrorKind};
 use fred::interfaces::{ClientLike, EventInterface};
+use fred::types::Value;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::sleep;
 use tokio_util::task::AbortOnDropHandle;
 
+/// How often the server is asked for a sign of life.
+const PULSE: Duration = Duration::from_secs(1);
 /// Pause before a task of fred that has ended is started anew.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -23,7 +26,31 @@ pub async fn open<C: ClientLike>(client: &C) -> Result<Connection, Error> {
 }
 
 /// Watches over a connection, until its client takes leave.
-pub async fn keep<C>(client: C, mut connection: Connection, mut journal: Journal)
+pub async fn keep<C>(client: C, connection: Connection, journal: Journal)
+where
+    C: ClientLike + EventInterface,
+{
+    tokio::select! {
+        () = watch(&client, connection, journal) => {}
+        () = probe(&client) => {}
+    }
+}
+
+/// Leaves a connection that is silent. fred could do so as well, but counts from its last write: on a connection
+/// that is busy it would notice nothing.
+async fn probe<C: ClientLike>(client: &C) {
+    let silent =
+        |answer: Result<Value, Error>| answer.is_err_and(|error| *error.kind() == ErrorKind::Timeout);
+    loop {
+        sleep(PULSE).await;
+        if client.is_connected() && silent(client.ping(None).await) && client.is_connected() {
+            // Ends once there is a new one.
+            let _ = client.force_reconnection().await;
+        }
+    }
+}
+
+async fn watch<C>(client: &C, mut connection: Connection, mut journal: Journal)
 where
     C: ClientLike + EventInterface,
 {
@@ -46,7 +73,7 @@ where
                     Ok(Err(error)) => journal.note_loss(&error),
                     Err(error) => journal.note_loss(&error),
                 }
-                connection = reopen(&client).await;
+                connection = reopen(client).await;
             }
         }
     }

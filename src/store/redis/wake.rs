@@ -6,9 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fred::clients::SubscriberClient;
-use fred::error::Error;
-use fred::interfaces::{ClientLike, EventInterface, PubsubInterface};
-use fred::types::Value;
+use fred::interfaces::{EventInterface, PubsubInterface};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::interval;
 
@@ -50,15 +48,8 @@ pub async fn run(subscriber: SubscriberClient, channel: String, waiters: Arc<Wai
     }
 }
 
-/// Subscribes, and asks for a sign of life: a connection that is silent though it should answer is rebuilt by
-/// fred, which expects no answer to a subscription.
 async fn subscribe(subscriber: &SubscriberClient, channel: &str) {
-    let subscribed = async {
-        subscriber.subscribe(channel).await?;
-        subscriber.ping::<Value>(None).await.map(drop)
-    };
-    let subscribed: Result<(), Error> = subscribed.await;
-    if let Err(error) = subscribed {
+    if let Err(error) = subscriber.subscribe(channel).await {
         tracing::debug!(%error, "no subscription to finished jobs yet");
     }
 }

@@ -9,6 +9,7 @@ use mnistq::store::redis::RedisStore;
 use mnistq::store::{Entry, Finished, ResultStore, Settings, StoreError};
 
 use crate::harness::process::free_port;
+use crate::harness::proxy::Proxy;
 use crate::harness::redis::Redis;
 use crate::harness::{eventually, stays_pending, within};
 
@@ -76,6 +77,29 @@ async fn a_store_whose_connections_are_cut_comes_back() {
     assert_eq!(store.fetch(done.id).await.unwrap(), entry(&done));
     eventually("the store listens for outcomes again", async || {
         listeners(&redis) == 1
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn connections_on_which_nothing_comes_back_are_replaced() {
+    let redis = Redis::launch().await;
+    let proxy = Proxy::before(redis.port()).await;
+    let store = open(&format!("redis://127.0.0.1:{}", proxy.port())).await;
+    let (first, second) = (failed(), failed());
+    finish(&store, &first).await;
+    proxy.silence();
+    eventually("the store asks on a new connection", async || {
+        store
+            .fetch(first.id)
+            .await
+            .is_ok_and(|found| found == entry(&first))
+    })
+    .await;
+    finish(&store, &second).await;
+    eventually("the store listens on a new connection", async || {
+        // The old one is still open at this end.
+        listeners(&redis) == 2
     })
     .await;
 }
@@ -198,7 +222,11 @@ fn listeners(redis: &Redis) -> u32 {
 }
 
 async fn connect(redis: &Redis) -> Arc<dyn ResultStore> {
-    let connected = RedisStore::connect(&url(&redis.url()), &Settings::default()).await;
+    open(&redis.url()).await
+}
+
+async fn open(address: &str) -> Arc<dyn ResultStore> {
+    let connected = RedisStore::connect(&url(address), &Settings::default()).await;
     Arc::new(connected.unwrap())
 }
 

@@ -6,6 +6,7 @@
 pub mod client;
 pub mod mnistq;
 pub mod process;
+pub mod proxy;
 pub mod rabbitmq;
 pub mod redis;
 

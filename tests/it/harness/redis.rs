@@ -41,6 +41,11 @@ impl Redis {
         format!("redis://127.0.0.1:{}/0", self.port)
     }
 
+    /// Where it listens.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Starts it again after [`Redis::kill`], on the same port and with the data that it has on disk.
     pub async fn start(&mut self) {
         let program = installed(&["redis-server", "valkey-server"], &[]);
