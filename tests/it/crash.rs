@@ -92,6 +92,7 @@ async fn a_worker_that_dies_with_answers_that_it_could_not_store_loses_none() {
     worker.logs("outcomes not stored").await;
     worker.kill();
     redis.start().await;
+    client.ready().await;
     let _next = home.start(&[&["work"], &store[..]].concat());
     all_are_answered(&client, &given).await;
 }

@@ -96,6 +96,15 @@ impl Client {
         ask(self.http.get(format!("{}/result/{id}", self.url))).await
     }
 
+    /// Comes back until the front end can take work.
+    pub async fn ready(&self) {
+        eventually("the front end is ready", async || {
+            let ready = self.http.get(format!("{}/readyz", self.url));
+            ask(ready).await.status == StatusCode::OK
+        })
+        .await;
+    }
+
     /// Comes back until an id is answered.
     pub async fn outcome(&self, id: &str) -> Value {
         let mut outcome = Value::Null;
