@@ -12,6 +12,7 @@ use mnistq::model::kernels::{CpuNet, Level};
 use mnistq::model::net::CandleNet;
 use mnistq::model::parameters::{Parameters, TENSORS};
 use mnistq::model::weights::Weights;
+use mnistq::train::candle_learner::CandleLearner;
 use mnistq::train::kernels::WinogradLearner;
 use mnistq::train::{Dropout, Learner, LearnerState};
 use serde_json::Value;
@@ -38,6 +39,14 @@ fn the_cpu_learner_learns_as_pytorch_does() {
             after,
         );
     }
+}
+
+#[test]
+fn the_candle_learner_learns_as_pytorch_does() {
+    learns_as_pytorch_does(
+        CandleLearner::new(&start(), NO_DROPOUT, "cpu".to_owned(), Device::Cpu).unwrap(),
+        TOLERANCE,
+    );
 }
 
 #[test]
