@@ -91,9 +91,6 @@ pub struct Serve {
     /// How long an outcome is kept, in seconds [default: 3600]
     #[arg(long, env = "MNISTQ_RESULT_TTL", value_name = "SECONDS")]
     pub result_ttl: Option<u64>,
-    /// How many jobs may wait before uploads are refused [default: 100000]
-    #[arg(long, env = "MNISTQ_QUEUE_LIMIT", value_name = "N")]
-    pub queue_limit: Option<u32>,
     /// auto brings any picture into MNIST's form; raw takes only pictures that have it [default: auto]
     #[arg(long, env = "MNISTQ_PREPROCESS", value_name = "auto|raw")]
     pub preprocess: Option<String>,
@@ -123,6 +120,9 @@ pub struct Working {
     /// Weights, as safetensors or a PyTorch state_dict [default: those in this executable]
     #[arg(long, env = "MNISTQ_WEIGHTS", value_name = "FILE")]
     pub weights: Option<PathBuf>,
+    /// How many jobs may wait before uploads are refused; on RabbitMQ the same for all [default: 100000]
+    #[arg(long, env = "MNISTQ_QUEUE_LIMIT", value_name = "N")]
+    pub queue_limit: Option<u32>,
     /// Most pictures in one forward pass [default: 64]
     #[arg(long, env = "MNISTQ_MAX_BATCH", value_name = "N")]
     pub max_batch: Option<u16>,

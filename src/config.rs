@@ -211,9 +211,6 @@ impl Config {
         if let Some(seconds) = flags.result_ttl {
             self.http.result_ttl_s = seconds;
         }
-        if let Some(limit) = flags.queue_limit {
-            self.queue.queue_limit = limit;
-        }
         if let Some(preprocess) = &flags.preprocess {
             self.digit.preprocess = parse("--preprocess", preprocess)?;
         }
@@ -226,6 +223,9 @@ impl Config {
     /// [`ConfigError::Flag`] names the one that is wrong.
     pub fn apply_working(&mut self, flags: &cli::Working) -> Result<(), ConfigError> {
         self.apply_model(flags.device.as_deref(), flags.weights.as_ref(), flags.threads)?;
+        if let Some(limit) = flags.queue_limit {
+            self.queue.queue_limit = limit;
+        }
         if let Some(max_batch) = flags.max_batch {
             self.work.max_batch = NonZeroU16::new(max_batch).ok_or(ConfigError::Flag {
                 flag: "--max-batch",

@@ -198,7 +198,7 @@ async fn answered_over(broker: &str, store: &str) {
     for home in [&one, &other] {
         home.write("config/mnistq/mnistq.toml", &settings);
     }
-    let flags = ["--broker", broker, "--store", store];
+    let flags = ["--broker", broker, "--store", store, "--queue-limit", "1000"];
     let front_end = one.serve(&[&flags[..], &["--workers", "0"]].concat()).await;
     let worker = other.start(&[&["work"], &flags[..]].concat());
     every_picture_is_answered(&Client::new(front_end.url())).await;
