@@ -7,6 +7,7 @@ pub mod device;
 pub mod kernels;
 pub mod net;
 pub mod parameters;
+mod pickle;
 mod state_dict;
 pub mod weights;
 

@@ -3,6 +3,7 @@
 //! In come files of unknown origin, out go [`Parameters`] with the right names, shapes and dtype, or an error
 //! that names what is wrong. Nothing in a file is ever run. Knows no network.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Write};
@@ -18,9 +19,13 @@ use super::state_dict;
 /// The weights that the executable carries; `weights/README.md` says how they were made.
 const EMBEDDED: &[u8] = include_bytes!("../../weights/mnist.safetensors");
 /// The parameters take 4.8 MB; a file many times as large is none of ours.
-const MAX_FILE_BYTES: u64 = 64 << 20;
+pub(super) const MAX_FILE_BYTES: u64 = 64 << 20;
 /// A zip archive starts like this, and so does what PyTorch saves.
 const ZIP_MAGIC: &[u8] = b"PK\x03\x04";
+/// What PyTorch before 1.6 saved starts like this: a pickle of 0x1950a86a20f9469cfc6c.
+const LEGACY_MAGIC: &[u8] = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19";
+/// The one element type that is taken.
+pub(super) const F32: &str = "F32";
 
 /// Parameters, and the name of the file that they came from: its SHA-256.
 #[derive(Debug, Clone, PartialEq)]
@@ -78,10 +83,10 @@ pub enum WeightsError {
 /// A tensor as a file has it.
 pub(super) struct RawTensor<'a> {
     pub shape: Vec<usize>,
-    /// The element type's name; only `F32` is taken.
+    /// The element type's name; only [`F32`] is taken.
     pub dtype: String,
     /// Little-endian numbers, row by row.
-    pub bytes: &'a [u8],
+    pub bytes: Cow<'a, [u8]>,
 }
 
 impl Weights {
@@ -112,6 +117,10 @@ impl Weights {
     pub fn parse(file: &[u8]) -> Result<Self, WeightsError> {
         let parameters = if file.starts_with(ZIP_MAGIC) {
             state_dict::parse(file)?
+        } else if file.starts_with(LEGACY_MAGIC) {
+            return Err(WeightsError::StateDict(
+                "it was saved as before PyTorch 1.6: load it in PyTorch and save it again".to_owned(),
+            ));
         } else {
             parse_safetensors(file)?
         };
@@ -156,7 +165,7 @@ fn parse_safetensors(file: &[u8]) -> Result<Parameters, WeightsError> {
         Ok(view) => Ok(Some(RawTensor {
             shape: view.shape().to_vec(),
             dtype: view.dtype().to_string(),
-            bytes: view.data(),
+            bytes: view.data().into(),
         })),
         Err(SafeTensorError::TensorNotFound(_)) => Ok(None),
         Err(error) => Err(WeightsError::Format(Box::new(error))),
@@ -177,7 +186,7 @@ pub(super) fn collect<'a>(
     let mut parameters = Parameters::zeros();
     for ((name, expected), array) in TENSORS.into_iter().zip(parameters.arrays_mut()) {
         let RawTensor { shape, dtype, bytes } = tensor(name)?.ok_or(WeightsError::Missing(name))?;
-        if dtype != "F32" {
+        if dtype != F32 {
             return Err(WeightsError::Dtype { name, found: dtype });
         }
         if shape != expected || bytes.len() != size_of_val(array) {

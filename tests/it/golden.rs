@@ -2,11 +2,7 @@
 //!
 //! `tests/data/golden/gen.py` wrote the figures; its 640 pictures, the first of MNIST's training set, lie beside it.
 
-use std::io::Read;
-use std::path::Path;
-
 use candle_core::Device;
-use flate2::read::GzDecoder;
 use mnistq::model::Model;
 use mnistq::model::kernels::{CpuNet, Level};
 use mnistq::model::net::CandleNet;
@@ -16,6 +12,8 @@ use mnistq::train::candle_learner::CandleLearner;
 use mnistq::train::kernels::WinogradLearner;
 use mnistq::train::{Dropout, Learner, LearnerState};
 use serde_json::Value;
+
+use crate::harness::data::{committed, unpacked};
 
 /// How far a figure may be from PyTorch's, in parts of it.
 const TOLERANCE: f64 = 1e-4;
@@ -52,7 +50,7 @@ fn the_candle_learner_learns_as_pytorch_does() {
 #[test]
 fn the_kernels_answer_as_candle_does() {
     let weights = Weights::embedded().unwrap();
-    let pixels = &unpacked("train640-images-idx3-ubyte.gz", 16)[..64 * 784];
+    let pixels = &unpacked("golden/train640-images-idx3-ubyte.gz")[16..][..64 * 784];
     let mut candle =
         CandleNet::new(&weights.parameters, String::new(), "cpu".to_owned(), Device::Cpu).unwrap();
     let expected = candle.predict(pixels).unwrap();
@@ -71,11 +69,11 @@ fn the_kernels_answer_as_candle_does() {
 /// that far off.
 fn learns_as_pytorch_does(mut learner: impl Learner, after: f64) {
     let (pixels, labels) = (
-        unpacked("train640-images-idx3-ubyte.gz", 16),
-        unpacked("train640-labels-idx1-ubyte.gz", 8),
+        unpacked("golden/train640-images-idx3-ubyte.gz").split_off(16),
+        unpacked("golden/train640-labels-idx1-ubyte.gz").split_off(8),
     );
-    let trajectory: Value =
-        serde_json::from_slice(&std::fs::read(golden("trajectory.json")).unwrap()).unwrap();
+    let trajectory = std::fs::read(committed("golden/trajectory.json")).unwrap();
+    let trajectory: Value = serde_json::from_slice(&trajectory).unwrap();
     let expected = &trajectory["float64"];
 
     agree_on_answers(
@@ -150,8 +148,12 @@ fn length(numbers: impl Iterator<Item = f32>) -> f32 {
         .sqrt() as f32
 }
 
-/// The formula in `gen.py`: parameters that need no file.
 fn start() -> LearnerState {
+    LearnerState::new(formula())
+}
+
+/// Parameters that need no file: the formula in `gen.py`.
+pub fn formula() -> Parameters {
     let mut parameters = Parameters::zeros();
     for (array, (name, _)) in parameters.arrays_mut().into_iter().zip(TENSORS) {
         let inputs: f64 = match name.split('.').next().unwrap() {
@@ -166,20 +168,5 @@ fn start() -> LearnerState {
             *number = (angle.sin() / inputs.sqrt()) as f32;
         }
     }
-    LearnerState::new(parameters)
-}
-
-fn golden(name: &str) -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/data/golden")
-        .join(name)
-}
-
-/// A file without its header.
-fn unpacked(name: &str, header: usize) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    GzDecoder::new(std::fs::File::open(golden(name)).unwrap())
-        .read_to_end(&mut bytes)
-        .unwrap();
-    bytes.split_off(header)
+    parameters
 }

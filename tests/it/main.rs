@@ -13,4 +13,5 @@ mod golden;
 mod http;
 mod kernels;
 mod life;
+mod model;
 mod store;

@@ -4,6 +4,7 @@
 //! started here ends with the test process, however that ends ([`process`]). Knows no promise of ours.
 
 pub mod client;
+pub mod data;
 pub mod mnistq;
 pub mod process;
 pub mod proxy;
