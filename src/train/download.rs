@@ -84,6 +84,8 @@ pub struct Fetched {
 /// What is wrong with what a mirror gave: then another is asked.
 #[derive(Debug, thiserror::Error)]
 enum MirrorError {
+    #[error("no mirror is configured")]
+    NoneConfigured,
     #[error("{url}")]
     Request { url: String, source: reqwest::Error },
     #[error("{url} has another content than MNIST's")]
@@ -108,64 +110,58 @@ pub async fn fetch(
     })?;
     // An error means that a provider is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let no_mirror = |name, source| DownloadError::NoMirror {
-        name,
-        folder: folder.to_owned(),
-        source,
-    };
     for file in files {
         let whole = folder.join(format!("{}.gz", file.name));
         if whole.exists() || folder.join(file.name).exists() {
             continue;
         }
-        let client = Client::builder()
-            .read_timeout(STALL)
-            .connect_timeout(CONNECT)
-            .build();
-        let client = client.map_err(|error| no_mirror(file.name, error.into()))?;
-        let mut last: Box<dyn std::error::Error + Send + Sync> = "no mirror is configured".into();
-        let mut here = false;
-        for mirror in mirrors {
-            let url = format!("{}/{}.gz", mirror.trim_end_matches('/'), file.name);
-            let part = folder.join(format!("{}.gz.part", file.name));
-            let counted = |bytes, total| {
-                progress(Fetched {
+        let part = folder.join(format!("{}.gz.part", file.name));
+        fetch_file(&part, file, mirrors, &mut progress)
+            .await
+            .map_err(|error| match error {
+                MirrorError::Write { path, source } => DownloadError::Write { path, source },
+                error => DownloadError::NoMirror {
                     name: file.name,
-                    bytes,
-                    total,
-                })
-            };
-            match fetch_part(&client, &url, &part, counted)
-                .await
-                .and_then(|()| check(&part, file, url))
-            {
-                Ok(()) => {
-                    fs::rename(&part, &whole).map_err(|source| DownloadError::Write {
-                        path: whole.clone(),
-                        source,
-                    })?;
-                    here = true;
-                    break;
-                }
-                Err(MirrorError::Write { path, source }) => {
-                    return Err(DownloadError::Write { path, source });
-                }
-                Err(error) => last = error.into(),
-            }
-        }
-        if !here {
-            return Err(no_mirror(file.name, last));
-        }
+                    folder: folder.to_owned(),
+                    source: error.into(),
+                },
+            })?;
+        fs::rename(&part, &whole).map_err(|source| DownloadError::Write { path: whole, source })?;
     }
     Ok(())
 }
 
-/// Goes on with what is here of a file, to its end.
-async fn fetch_part(
-    client: &Client,
+/// Asks one mirror after the other until one gives the right content; the error is the last one's.
+async fn fetch_file(
+    part: &Path,
+    file: &RemoteFile,
+    mirrors: &[String],
+    progress: &mut impl FnMut(Fetched),
+) -> Result<(), MirrorError> {
+    let mut last = MirrorError::NoneConfigured;
+    for mirror in mirrors {
+        let url = format!("{}/{}.gz", mirror.trim_end_matches('/'), file.name);
+        let goes_on = part.exists();
+        let mut outcome = fetch_from(&url, part, file, progress).await;
+        if goes_on && matches!(outcome, Err(MirrorError::Checksum { .. })) {
+            // Mirrors may have packed the file differently: what was here need not fit to what this one gave.
+            outcome = fetch_from(&url, part, file, progress).await;
+        }
+        match outcome {
+            Ok(()) => return Ok(()),
+            Err(error @ MirrorError::Write { .. }) => return Err(error),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+/// Goes on with what is here of a file, to its end, and looks at what it has then.
+async fn fetch_from(
     url: &str,
     part: &Path,
-    mut counted: impl FnMut(u64, Option<u64>),
+    file: &RemoteFile,
+    progress: &mut impl FnMut(Fetched),
 ) -> Result<(), MirrorError> {
     let unwritten = |source| MirrorError::Write {
         path: part.to_owned(),
@@ -175,39 +171,47 @@ async fn fetch_part(
         url: url.to_owned(),
         source,
     };
+    let client = Client::builder()
+        .read_timeout(STALL)
+        .connect_timeout(CONNECT)
+        .build()
+        .map_err(failed)?;
     let mut bytes = fs::metadata(part).map_or(0, |metadata| metadata.len());
     let mut request = client.get(url);
     if bytes > 0 {
         request = request.header(header::RANGE, format!("bytes={bytes}-"));
     }
     let response = request.send().await.map_err(failed)?;
-    if response.status() == StatusCode::RANGE_NOT_SATISFIABLE {
-        // Nothing is left to send: what is here is all, or not this file, which its sum will tell.
-        return Ok(());
+    // Not satisfiable: nothing is left to send, what is here is all, or not this file, which its sum will tell.
+    if response.status() != StatusCode::RANGE_NOT_SATISFIABLE {
+        let mut response = response.error_for_status().map_err(failed)?;
+        let mut output = if response.status() == StatusCode::PARTIAL_CONTENT {
+            OpenOptions::new().append(true).open(part).map_err(unwritten)?
+        } else {
+            bytes = 0;
+            File::create(part).map_err(unwritten)?
+        };
+        let total = response.content_length().map(|rest| bytes + rest);
+        while let Some(chunk) = response.chunk().await.map_err(failed)? {
+            output.write_all(&chunk).map_err(unwritten)?;
+            bytes += chunk.len() as u64;
+            progress(Fetched {
+                name: file.name,
+                bytes,
+                total,
+            });
+        }
     }
-    let mut response = response.error_for_status().map_err(failed)?;
-    let mut output = if response.status() == StatusCode::PARTIAL_CONTENT {
-        OpenOptions::new().append(true).open(part).map_err(unwritten)?
-    } else {
-        bytes = 0;
-        File::create(part).map_err(unwritten)?
-    };
-    let total = response.content_length().map(|rest| bytes + rest);
-    while let Some(chunk) = response.chunk().await.map_err(failed)? {
-        output.write_all(&chunk).map_err(unwritten)?;
-        bytes += chunk.len() as u64;
-        counted(bytes, total);
-    }
-    Ok(())
+    check(part, file, url)
 }
 
-fn check(part: &Path, file: &RemoteFile, url: String) -> Result<(), MirrorError> {
+fn check(part: &Path, file: &RemoteFile, url: &str) -> Result<(), MirrorError> {
     if raw_sha256(part).is_ok_and(|found| found == file.sha256) {
         return Ok(());
     }
     // The next try starts from nothing.
     let _ = fs::remove_file(part);
-    Err(MirrorError::Checksum { url })
+    Err(MirrorError::Checksum { url: url.to_owned() })
 }
 
 fn raw_sha256(path: &Path) -> io::Result<String> {
