@@ -70,22 +70,20 @@ fn train_all(
     course: &Course<'_>,
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
-    let finished = if std::io::stderr().is_terminal() {
+    let epochs = if std::io::stderr().is_terminal() {
         train::run(learner, course, &mut Bar::new(course.train.len())?, stop)?
     } else {
         train::run(learner, course, &mut Lines, stop)?
     };
-    if finished {
-        eprintln!("wrote {}", course.out.display());
-        Ok(())
-    } else if course.out.exists() {
-        bail!(
-            "stopped: {} has the last whole epoch; --resume goes on from there",
-            course.out.display()
-        )
-    } else {
-        bail!("stopped before the end of the first epoch: nothing was written")
+    let out = course.out.display();
+    if epochs == course.settings.epochs {
+        eprintln!("wrote {out}");
+        return Ok(());
     }
+    if epochs == 0 {
+        bail!("stopped before the end of the first epoch: nothing was written");
+    }
+    bail!("stopped: {out} has the weights after {epochs} whole epochs; --resume goes on from there")
 }
 
 fn tested(evaluation: &Evaluation) -> String {

@@ -69,7 +69,7 @@ pub enum TrainError {
 }
 
 /// Trains to the end, or until `stop` is cancelled: then the weights of the last whole epoch are what is left.
-/// True if it came to the end.
+/// Gives back how many whole epochs lie behind the learner now.
 ///
 /// # Errors
 /// [`TrainError`].
@@ -78,7 +78,7 @@ pub fn run(
     course: &Course<'_>,
     progress: &mut dyn Progress,
     stop: &CancellationToken,
-) -> Result<bool, TrainError> {
+) -> Result<u32, TrainError> {
     let Course {
         settings,
         train,
@@ -92,7 +92,7 @@ pub fn run(
         let (mut pixels, mut labels) = (Vec::new(), Vec::new());
         for (batch, indices) in order.chunks(settings.batch_size).enumerate() {
             if stop.is_cancelled() {
-                return Ok(false);
+                return Ok(epoch - 1);
             }
             pixels.clear();
             labels.clear();
@@ -121,7 +121,7 @@ pub fn run(
         checkpoint.write(&checkpoint::path(out), settings)?;
         progress.tested(epoch, &evaluation);
     }
-    Ok(true)
+    Ok(settings.epochs)
 }
 
 /// The learning rate of an epoch counted from 1: StepLR(1, gamma), as PyTorch has it.
