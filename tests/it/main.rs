@@ -15,3 +15,4 @@ mod kernels;
 mod life;
 mod model;
 mod store;
+mod train;

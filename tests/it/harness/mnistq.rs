@@ -128,6 +128,11 @@ impl Mnistq {
         self.process.stderr()
     }
 
+    /// What it has answered so far.
+    pub fn printed(&self) -> String {
+        self.process.stdout()
+    }
+
     /// Asks it to stop (SIGTERM) and waits until it has.
     pub async fn stop(mut self) -> Output {
         self.process.signal("TERM");
