@@ -55,6 +55,9 @@ pub struct Shared {
         hide_env_values = true
     )]
     pub store: Option<String>,
+    /// How many jobs may wait before uploads are refused; on RabbitMQ the same for all [default: 100000]
+    #[arg(long, global = true, env = "MNISTQ_QUEUE_LIMIT", value_name = "N")]
+    pub queue_limit: Option<u32>,
 }
 
 /// The subcommands.
@@ -120,9 +123,6 @@ pub struct Working {
     /// Weights, as safetensors or a PyTorch state_dict [default: those in this executable]
     #[arg(long, env = "MNISTQ_WEIGHTS", value_name = "FILE")]
     pub weights: Option<PathBuf>,
-    /// How many jobs may wait before uploads are refused; on RabbitMQ the same for all [default: 100000]
-    #[arg(long, env = "MNISTQ_QUEUE_LIMIT", value_name = "N")]
-    pub queue_limit: Option<u32>,
     /// Most pictures in one forward pass [default: 64]
     #[arg(long, env = "MNISTQ_MAX_BATCH", value_name = "N")]
     pub max_batch: Option<u16>,

@@ -169,6 +169,9 @@ impl Config {
         if let Some(store) = &shared.store {
             config.store = Some(parse("--store", store)?);
         }
+        if let Some(limit) = shared.queue_limit {
+            config.queue.queue_limit = limit;
+        }
         Ok(config)
     }
 
@@ -223,9 +226,6 @@ impl Config {
     /// [`ConfigError::Flag`] names the one that is wrong.
     pub fn apply_working(&mut self, flags: &cli::Working) -> Result<(), ConfigError> {
         self.apply_model(flags.device.as_deref(), flags.weights.as_ref(), flags.threads)?;
-        if let Some(limit) = flags.queue_limit {
-            self.queue.queue_limit = limit;
-        }
         if let Some(max_batch) = flags.max_batch {
             self.work.max_batch = NonZeroU16::new(max_batch).ok_or(ConfigError::Flag {
                 flag: "--max-batch",

@@ -20,9 +20,12 @@ use tokio::sync::{oneshot, watch};
 
 use writer::{Durability, Write, Writer};
 
-/// The layout of the tables; a file of a later one is refused.
-const SCHEMA_VERSION: u32 = 1;
-const SCHEMA: &str = include_str!("database/schema.sql");
+/// What makes the layout of each version out of the one before. A file of a later version is refused.
+const SCHEMA: [&str; 2] = [
+    include_str!("database/schema/1.sql"),
+    include_str!("database/schema/2.sql"),
+];
+const SCHEMA_VERSION: u32 = SCHEMA.len() as u32;
 /// How long a statement waits for another process that writes.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// How soon a commit of another process is noticed, while somebody wants to know.
@@ -230,7 +233,7 @@ fn connect(path: &Path) -> Result<Connection, DatabaseError> {
     Ok(connection)
 }
 
-/// Makes the tables if the file is new. Answers a version that is too new, having changed nothing.
+/// Makes the tables if the file is new, and brings those of an older version up to date. Answers a version that is too new, having changed nothing.
 fn prepare(connection: &mut Connection) -> rusqlite::Result<Option<u32>> {
     let version = |connection: &Connection| {
         connection.pragma_query_value(None, "user_version", |row| row.get::<_, u32>(0))
@@ -243,9 +246,10 @@ fn prepare(connection: &mut Connection) -> rusqlite::Result<Option<u32>> {
     connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     // Another process may have made them in the meantime.
-    if version(&transaction)? == 0 {
-        transaction.execute_batch(SCHEMA)?;
-        transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+    let here = version(&transaction)?;
+    for (step, version) in SCHEMA.iter().zip(1..).skip(here as usize) {
+        transaction.execute_batch(step)?;
+        transaction.pragma_update(None, "user_version", version)?;
     }
     transaction.commit()?;
     Ok(None)

@@ -5,25 +5,28 @@
 
 mod consumer;
 mod endpoint;
+mod graves;
 mod hand;
 mod link;
+mod moves;
 mod publisher;
 mod reconnect;
 mod topology;
 mod unconfirmed;
 
 use std::num::NonZeroU16;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{Broker, BrokerError, Cause, Consumer, PublishError, Settings};
+use super::{Broker, BrokerError, Buried, Cause, Consumer, PublishError, Settings};
 use crate::address::ServerUrl;
-use crate::job::Job;
+use crate::job::{Job, JobId};
 use consumer::Pump;
 use endpoint::Endpoint;
-use publisher::Publisher;
+use publisher::{Parcel, Publisher};
 use topology::Topology;
 
 /// A queue at a RabbitMQ.
@@ -31,14 +34,14 @@ use topology::Topology;
 /// A publish that RabbitMQ rejects is taken for a full queue: it says no more. The limit is soft: RabbitMQ takes
 /// what is on its way when the queue becomes full, for each front end at most 1,024 jobs, and at most the limit.
 pub struct AmqpBroker {
-    publisher: Publisher,
+    publisher: Arc<Publisher>,
     endpoint: Endpoint,
     topology: Topology,
 }
 
 impl AmqpBroker {
-    /// Connects, trying for some seconds, and makes the queues: `{queue}.jobs.v1`, and `{queue}.dead.v1` for
-    /// messages that nobody can answer.
+    /// Connects, trying for some seconds, and makes the queues: `{queue}.jobs.v1` and what stands behind it
+    /// (see `topology`).
     ///
     /// # Errors
     /// [`BrokerError::Unavailable`] if it can't be reached, [`BrokerError::Refused`] if it does not want us, or
@@ -52,7 +55,7 @@ impl AmqpBroker {
         let topology = Topology::new(settings).map_err(|error| refused(error.into()))?;
         let publisher = Publisher::connect(endpoint.clone(), topology.clone()).await?;
         Ok(Self {
-            publisher,
+            publisher: Arc::new(publisher),
             endpoint,
             topology,
         })
@@ -62,7 +65,13 @@ impl AmqpBroker {
 #[async_trait]
 impl Broker for AmqpBroker {
     async fn publish(&self, job: &Job) -> Result<(), PublishError> {
-        self.publisher.publish(job).await
+        let parcel = Parcel {
+            queue: self.topology.jobs.clone(),
+            id: job.id,
+            body: job.encode(),
+            reason: None,
+        };
+        self.publisher.publish(parcel).await
     }
 
     async fn consume(&self, prefetch: NonZeroU16) -> Result<Consumer, BrokerError> {
@@ -71,6 +80,7 @@ impl Broker for AmqpBroker {
         let pump = Pump {
             endpoint: self.endpoint.clone(),
             topology: self.topology.clone(),
+            publisher: Arc::clone(&self.publisher),
             prefetch: prefetch.get(),
             deliveries,
             stop: stop.clone(),
@@ -86,6 +96,17 @@ impl Broker for AmqpBroker {
 
     async fn check(&self) -> Result<(), BrokerError> {
         self.backlog().await.map(drop)
+    }
+
+    async fn buried(&self) -> Result<Vec<Buried>, BrokerError> {
+        let visited = graves::visit(&self.endpoint, &self.topology, &[]).await;
+        visited.map_err(|error| self.endpoint.error(&Arc::new(error)))
+    }
+
+    async fn exhume(&self, ids: &[JobId]) -> Result<bool, BrokerError> {
+        let visited = graves::visit(&self.endpoint, &self.topology, ids).await;
+        let buried = visited.map_err(|error| self.endpoint.error(&Arc::new(error)))?;
+        Ok(ids.iter().all(|id| buried.iter().any(|buried| buried.id == *id)))
     }
 
     async fn close(&self) {

@@ -22,6 +22,8 @@ use crate::job::{Job, JobId, WireError};
 /// - A published job is delivered at least once, also after a crash of any process at any moment.
 /// - A delivery that is neither acknowledged nor given back returns to the queue when its consumer dies.
 /// - The queue never holds more jobs than its limit; what does not fit is refused, never dropped.
+/// - A job whose consumers died with it [`SUSPECT_AFTER`] times is delivered as a suspect: a consumer has one suspect
+///   in hand at a time. One that then took [`LIVES`] consumers with it is delivered as condemned.
 /// - Lost connections are rebuilt without end, with backoff, and each loss and return is logged.
 #[async_trait]
 pub trait Broker: Send + Sync {
@@ -37,8 +39,45 @@ pub trait Broker: Send + Sync {
     /// Whether the queue can take a job now: for readiness, in bounded time.
     async fn check(&self) -> Result<(), BrokerError>;
 
+    /// What was buried, oldest first: at most [`GRAVES`] jobs, and whoever buries more forgets the oldest.
+    async fn buried(&self) -> Result<Vec<Buried>, BrokerError>;
+
+    /// Forgets these buried jobs. True if all were there.
+    async fn exhume(&self, ids: &[JobId]) -> Result<bool, BrokerError>;
+
     /// Lets publishes in flight finish, then disconnects, in bounded time.
     async fn close(&self);
+}
+
+/// How many consumers must have died with a job in hand before it is under suspicion. Whoever dies takes all along
+/// that it has in hand: the first deaths of a job say little.
+pub const SUSPECT_AFTER: u32 = 2;
+/// How many consumers a suspect may take along. Other jobs that the consumer had in hand are not suspects of that
+/// death, but a machine that loses power is not its fault either.
+pub const LIVES: u32 = 4;
+/// How many buried jobs are kept for the operator.
+pub const GRAVES: u32 = 10_000;
+
+/// What a broker makes of a job, by how many consumers died with it in hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Not more than may happen to any job.
+    Clear,
+    /// It may kill its worker: ask about it alone.
+    Suspect,
+    /// It has had its chances: it must end as a failure, without being asked about.
+    Condemned,
+}
+
+/// A job that was taken off the queue without an answer from a model, for the operator to look at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Buried {
+    /// The job's id.
+    pub id: JobId,
+    /// Its wire form, or what was in its place.
+    pub body: Vec<u8>,
+    /// Why: one sentence.
+    pub reason: String,
 }
 
 /// What every broker is opened with.
@@ -168,18 +207,31 @@ pub struct Delivery {
     pub job: Result<Job, WireError>,
     /// How often it was in hand before, as far as the broker knows.
     pub redeliveries: u32,
+    /// What the broker makes of that.
+    pub standing: Standing,
     receipt: Receipt,
 }
 
 impl Delivery {
-    /// A delivery that tells `settlements` how it ended.
+    /// A first delivery, of which `receipt` tells how it ended.
     #[must_use]
-    pub fn new(id: JobId, job: Result<Job, WireError>, redeliveries: u32, receipt: Receipt) -> Self {
+    pub fn new(id: JobId, job: Result<Job, WireError>, receipt: Receipt) -> Self {
         Self {
             id,
             job,
-            redeliveries,
+            redeliveries: 0,
+            standing: Standing::Clear,
             receipt,
+        }
+    }
+
+    /// The same after it was in hand before.
+    #[must_use]
+    pub fn again(self, redeliveries: u32, standing: Standing) -> Self {
+        Self {
+            redeliveries,
+            standing,
+            ..self
         }
     }
 
@@ -188,13 +240,20 @@ impl Delivery {
     pub fn ack(mut self) {
         self.receipt.settle(Settlement::Acked);
     }
+
+    /// As [`Delivery::ack`], and keeps the job for the operator, with the reason.
+    pub fn bury(mut self, reason: String) {
+        self.receipt.settle(Settlement::Buried(reason));
+    }
 }
 
 /// How a delivery ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Settlement {
     /// Its outcome is stored: take it off the queue.
     Acked,
+    /// The same, and the job is kept for the operator, for this reason.
+    Buried(String),
     /// It goes back to the queue.
     Returned,
 }

@@ -13,9 +13,9 @@ use rusqlite::{Connection, params};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{Broker, BrokerError, Consumer, PublishError, Settings};
+use super::{Broker, BrokerError, Buried, Consumer, PublishError, Settings};
 use crate::database::{Database, DatabaseError};
-use crate::job::Job;
+use crate::job::{Job, JobId};
 use consumer::{Pump, count_waiting};
 
 /// How long a consumer's beat may stand still before its jobs return to the queue. Long enough for a machine
@@ -83,6 +83,33 @@ impl Broker for SqliteBroker {
 
     async fn check(&self) -> Result<(), BrokerError> {
         self.backlog().await.map(drop)
+    }
+
+    async fn buried(&self) -> Result<Vec<Buried>, BrokerError> {
+        let rows = self.database.read(|connection| {
+            let mut statement =
+                connection.prepare_cached("SELECT id, body, reason FROM buried ORDER BY seq")?;
+            let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+            rows.collect::<rusqlite::Result<Vec<(Vec<u8>, _, _)>>>()
+        })?;
+        let buried = rows.into_iter().filter_map(|(id, body, reason)| {
+            let id = JobId::from_bytes(&id)?;
+            Some(Buried { id, body, reason })
+        });
+        Ok(buried.collect())
+    }
+
+    async fn exhume(&self, ids: &[JobId]) -> Result<bool, BrokerError> {
+        let ids = ids.to_vec();
+        let forget = move |connection: &Connection| {
+            let mut statement = connection.prepare_cached("DELETE FROM buried WHERE id = ?1")?;
+            let mut all = true;
+            for id in &ids {
+                all &= statement.execute([id.as_bytes()])? > 0;
+            }
+            Ok(all)
+        };
+        Ok(self.database.write_durably(forget).await?)
     }
 
     async fn close(&self) {}

@@ -3,7 +3,7 @@
 //! The order is the promise: read, reserve, publish, and only then 202. What can't be read leaves nothing
 //! behind; what can't be queued takes its reservation back.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use actix_web::http::header::{LOCATION, RETRY_AFTER};
 use actix_web::web::{Bytes, Data, Payload};
@@ -19,15 +19,13 @@ use super::state::State;
 use super::{prefer, result};
 use crate::broker::PublishError;
 use crate::job::{Job, JobId};
-use crate::store::Entry;
+use crate::store::{Entry, RESERVED};
 
 /// Seconds after which a client may come back for a result.
 pub const COME_BACK: u64 = 1;
 /// Pictures of one request that are in work at once: enough to share the queue's commits, few enough that
 /// one client does not take every turn to decode.
 const AT_ONCE: usize = 16;
-/// A reservation outlives the longest time that a job may plausibly wait; it takes a few bytes.
-const RESERVED: Duration = Duration::from_secs(24 * 3600);
 
 /// The answer to one upload, or to each of several.
 #[derive(Serialize)]

@@ -48,6 +48,9 @@ pub trait ResultStore: Send + Sync {
     async fn close(&self);
 }
 
+/// How long an id should stay reserved: longer than a job may plausibly wait. It takes a few bytes.
+pub const RESERVED: Duration = Duration::from_secs(24 * 3600);
+
 /// What every store is opened with.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]

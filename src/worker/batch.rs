@@ -79,7 +79,7 @@ mod tests {
         fn put(&self, tag: u64) {
             let receipt = Receipt::new(tag, self.receipts.clone());
             self.sender
-                .try_send(Delivery::new(JobId::issue(), Err(WireError::Foreign), 0, receipt))
+                .try_send(Delivery::new(JobId::issue(), Err(WireError::Foreign), receipt))
                 .unwrap();
         }
     }

@@ -11,6 +11,8 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::predict::Predicted;
+use crate::broker::Delivery;
+use crate::job::{FailureCode, Outcome};
 use crate::store::{Finished, ResultStore, StoreError};
 
 /// First and longest pause between two tries at a store that is away.
@@ -56,7 +58,7 @@ impl Finisher {
             let mut last_error = None;
             for ((finished, delivery), result) in finished.into_iter().zip(deliveries).zip(results) {
                 match result {
-                    Ok(()) => delivery.ack(),
+                    Ok(()) => conclude(delivery, finished.outcome),
                     Err(refused @ StoreError::Refused { .. }) => return Err(refused),
                     Err(error) => {
                         held.push(Predicted { delivery, finished });
@@ -77,5 +79,13 @@ impl Finisher {
             }
             pause = (pause * 2).min(PAUSES.1);
         }
+    }
+}
+
+/// Takes the job off the queue. What no model was asked about is kept for the operator.
+fn conclude(delivery: Delivery, outcome: Outcome) {
+    match outcome {
+        Outcome::Failed { error } if error.code != FailureCode::Rejected => delivery.bury(error.detail),
+        _ => delivery.ack(),
     }
 }

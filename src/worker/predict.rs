@@ -1,4 +1,5 @@
-//! From deliveries to outcomes: one forward pass for a batch, and halves of it when the model rejects one.
+//! From deliveries to outcomes: one forward pass for a batch, and halves of it when the model rejects one. A job
+//! that is suspected of killing workers is asked about alone.
 //!
 //! In come batches, out go settled pairs of delivery and outcome. Knows the engine; stores nothing.
 
@@ -7,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::mpsc;
 
 use super::engine::{Answer, Engine, EngineError};
-use crate::broker::Delivery;
+use crate::broker::{Delivery, Standing};
 use crate::job::{Failure, FailureCode, Job, ModelName, Outcome, Prediction, Timings};
 use crate::model::{ModelCard, ModelError};
 use crate::store::Finished;
@@ -42,7 +43,12 @@ impl Predictor {
             }
         }
         self.log(&readable);
-        let mut parts = vec![readable];
+        // Suspects come first, from the end: if another kills this worker, it is not their death.
+        let (suspects, clear): (Vec<_>, Vec<_>) = readable
+            .into_iter()
+            .partition(|delivery| delivery.standing == Standing::Suspect);
+        let mut parts = vec![clear];
+        parts.extend(suspects.into_iter().map(|suspect| vec![suspect]));
         while let Some(mut part) = parts.pop() {
             if part.is_empty() {
                 continue;
@@ -127,6 +133,12 @@ impl Predictor {
 
 /// Why a delivery can't be asked about, if it can't.
 fn check(delivery: &Delivery, card: &ModelCard) -> Option<Failure> {
+    if delivery.standing == Standing::Condemned {
+        return Some(Failure {
+            code: FailureCode::Poison,
+            detail: "workers died each time they had this picture in hand, also when it was alone".to_owned(),
+        });
+    }
     match &delivery.job {
         Err(error) => Some(Failure {
             code: FailureCode::Unreadable,

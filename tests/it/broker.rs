@@ -10,19 +10,25 @@ use mnistq::job::{Job, JobId, Picture};
 
 use crate::harness::{eventually, stays_pending, within};
 
-mod amqp;
+pub mod amqp;
 mod closing;
 mod consuming;
 mod publishing;
-mod sqlite;
+pub mod sqlite;
+mod suspects;
 
 /// A queue of one implementation, empty at first.
-pub trait Queue: Sized {
+pub trait Queue: Sized + Sync {
     /// A fresh queue in which `limit` jobs may wait.
     async fn with_limit(limit: u32) -> Self;
 
     /// A broker for this queue, as another process would open it.
     async fn open(&self) -> Arc<dyn Broker>;
+
+    /// As [`Queue::open`], but soon aware of consumers that have died.
+    async fn open_watchful(&self) -> Arc<dyn Broker> {
+        self.open().await
+    }
 
     /// Another fresh queue: on the same broker, where one holds several.
     async fn beside(&self) -> Self;
@@ -90,6 +96,12 @@ contract! {
         the_backlog_counts_what_waits,
         queues_of_other_names_are_apart,
         a_reachable_queue_is_ready,
+    }
+    suspects {
+        a_job_that_outlives_its_consumers_is_suspected_and_then_condemned,
+        a_consumer_has_one_suspect_in_hand_beside_other_jobs,
+        a_job_whose_consumer_is_stopped_is_not_suspected,
+        what_is_buried_is_kept_until_it_is_exhumed,
     }
 }
 

@@ -1,3 +1,4 @@
 //! What users rely on while servers are killed, stopped, full or locked.
 
+mod poison;
 mod redis;

@@ -11,15 +11,15 @@ use crate::harness::{eventually, stays_pending, within};
 
 mod lifetimes;
 mod outcomes;
-mod redis;
-mod sqlite;
+pub mod redis;
+pub mod sqlite;
 mod waiting;
 
 const LONG: Duration = Duration::from_secs(3_600);
 const SHORT: Duration = Duration::from_millis(50);
 
 /// Results of one implementation, none at first.
-pub trait Results: Sized {
+pub trait Results: Sized + Sync {
     /// Fresh results.
     async fn fresh() -> Self;
 

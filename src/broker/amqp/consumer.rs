@@ -1,7 +1,10 @@
 //! Takes jobs off the queue, over a connection of its own, and settles them.
 //!
 //! In come messages, out go deliveries; in come receipts, out go acknowledgements. Rebuilds a lost link without
-//! end: what was in hand on the old one is then the broker's to deliver again. Knows nothing of publishers.
+//! end: what was in hand on the old one is then the broker's to deliver again.
+//!
+//! A connection that is lost counts up all that its consumer had in hand. So a job that was lost more than once goes
+//! to a queue from which each consumer takes one at a time: there its count is its own.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,10 +19,12 @@ use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::super::{BrokerError, Delivery};
+use super::super::{BrokerError, Delivery, LIVES, SUSPECT_AFTER, Settlement, Standing};
 use super::endpoint::Endpoint;
 use super::hand::{Hand, Message};
 use super::link::{Event, Link, LinkError, within_opening};
+use super::moves::Moves;
+use super::publisher::{Parcel, Publisher};
 use super::reconnect::{Backoff, open_patiently};
 use super::topology::Topology;
 use crate::job::{Job, JobId};
@@ -35,18 +40,34 @@ const DELIVERY_COUNT: &str = "x-delivery-count";
 pub struct Pump {
     pub endpoint: Endpoint,
     pub topology: Topology,
+    /// Carries what moves from one queue to another.
+    pub publisher: Arc<Publisher>,
     pub prefetch: u16,
     pub deliveries: mpsc::Sender<Delivery>,
     pub stop: CancellationToken,
 }
 
-/// A link with a subscription.
+/// A link with its subscriptions.
 pub struct ConsumeLink {
     link: Link,
     /// Unused but for its end: nothing but a farewell is ever said to a consumer.
     events: mpsc::UnboundedReceiver<Event>,
+    jobs: Subscription,
+    suspects: Subscription,
+    dead: Subscription,
+}
+
+struct Subscription {
+    tag: String,
     messages: mpsc::UnboundedReceiver<ConsumerMessage>,
-    subscription: String,
+}
+
+/// Which queue a message comes from.
+#[derive(Clone, Copy)]
+enum Source {
+    Jobs,
+    Suspects,
+    Dead,
 }
 
 impl Pump {
@@ -59,19 +80,15 @@ impl Pump {
         within_opening(async {
             let (link, events) = Link::open(&self.endpoint, "consumer").await?;
             self.topology.declare(&link).await?;
-            let explained = |error| link.explain(error);
-            let qos = BasicQosArguments::new(0, self.prefetch, false);
-            link.channel.basic_qos(qos).await.map_err(explained)?;
-            let consume = BasicConsumeArguments::new(&self.topology.jobs, "")
-                .manual_ack(true)
-                .finish();
-            let consumed = link.channel.basic_consume_rx(consume).await;
-            let (subscription, messages) = consumed.map_err(explained)?;
+            let jobs = subscribe(&link, &self.topology.jobs, self.prefetch).await?;
+            let suspects = subscribe(&link, &self.topology.suspects, 1).await?;
+            let dead = subscribe(&link, &self.topology.dead, 1).await?;
             Ok(ConsumeLink {
                 link,
                 events,
-                messages,
-                subscription,
+                jobs,
+                suspects,
+                dead,
             })
         })
         .await
@@ -122,12 +139,15 @@ impl Pump {
         let ConsumeLink {
             link,
             events,
-            messages,
-            subscription,
+            jobs,
+            suspects,
+            dead,
         } = opened;
         let (receipts, mut settlements) = mpsc::unbounded_channel();
         let mut settled = Vec::new();
         let mut hand = Hand::default();
+        let mut moves = Moves::new(Arc::clone(&self.publisher), self.stop.clone());
+        let mut stopping = false;
         let mut stopped = false;
         let lost = link.lost();
         tokio::pin!(lost);
@@ -139,26 +159,44 @@ impl Pump {
                             permit.send(delivery);
                         }
                     }
-                    Err(_) => {
-                        stopped = true;
-                        unsubscribe(link, subscription, messages, &mut hand).await?;
-                    }
+                    Err(_) => stopping = true,
                 },
                 _ = settlements.recv_many(&mut settled, SETTLED_AT_ONCE) => {
                     for (tag, settlement) in settled.drain(..) {
-                        hand.settle(tag, settlement);
+                        match settlement {
+                            Settlement::Acked => hand.ack(tag),
+                            Settlement::Returned => hand.take_back(tag),
+                            Settlement::Buried(reason) => self.bury(&hand, &mut moves, (tag, reason)),
+                        }
                     }
                     acknowledge(link, &mut hand).await.map_err(|error| link.explain(error))?;
                 }
-                message = messages.recv(), if !stopped => match message {
-                    Some(message) => take(link, &mut hand, message).await?,
-                    None => return Err(end_of_messages(link)),
+                message = next(jobs, suspects, dead), if !stopped => match message {
+                    (source, Some(message)) => self.take(&mut hand, &mut moves, (source, message))?,
+                    (_, None) => return Err(end_of_messages(link)),
                 },
+                (tag, moved) = moves.next() => {
+                    if moved {
+                        hand.ack(tag);
+                        acknowledge(link, &mut hand).await.map_err(|error| link.explain(error))?;
+                    } else {
+                        hand.take_back(tag);
+                    }
+                }
                 _ = events.recv() => return Err(link.loss()),
                 loss = &mut lost => return Err(loss),
-                () = self.stop.cancelled(), if !stopped => {
-                    stopped = true;
-                    unsubscribe(link, subscription, messages, &mut hand).await?;
+                () = self.stop.cancelled(), if !stopping => stopping = true,
+            }
+            if stopping && !stopped {
+                stopped = true;
+                for (source, subscription) in [
+                    (Source::Jobs, &mut *jobs),
+                    (Source::Suspects, &mut *suspects),
+                    (Source::Dead, &mut *dead),
+                ] {
+                    for message in unsubscribe(link, subscription).await? {
+                        self.take(&mut hand, &mut moves, (source, message))?;
+                    }
                 }
             }
             if stopped {
@@ -169,6 +207,93 @@ impl Pump {
         }
         Ok(())
     }
+
+    /// Takes a message in hand: for a worker, or to move it to where it belongs.
+    fn take(
+        &self,
+        hand: &mut Hand,
+        moves: &mut Moves,
+        (source, message): (Source, ConsumerMessage),
+    ) -> Result<(), LinkError> {
+        let (Some(deliver), Some(properties), Some(body)) =
+            (message.deliver, message.basic_properties, message.content)
+        else {
+            return Err(LinkError::Lost);
+        };
+        let tag = deliver.delivery_tag();
+        let redeliveries = delivery_count(&properties).max(deliver.redelivered().into());
+        let standing = match source {
+            Source::Jobs => Standing::Clear,
+            Source::Suspects if redeliveries < LIVES => Standing::Suspect,
+            Source::Suspects | Source::Dead => Standing::Condemned,
+        };
+        let known = message_id(&properties).or_else(|| Job::decode(&body).ok().map(|job| job.id));
+        let message = Message {
+            // A stranger's message gets an id, so that the operator can name it.
+            id: known.unwrap_or_else(JobId::issue),
+            body,
+            redeliveries,
+            standing,
+        };
+        if known.is_none() {
+            tracing::error!(
+                bytes = message.body.len(),
+                "a message without an id of ours: buried"
+            );
+            let reason = "a message without an id of ours: nobody waits for its outcome";
+            moves.start(
+                tag,
+                parcel(&self.topology.buried, &message, Some(reason.to_owned())),
+            );
+            hand.hold(tag, message);
+        } else if matches!(source, Source::Jobs) && redeliveries >= SUSPECT_AFTER {
+            tracing::warn!(inference = %message.id, redeliveries, "suspected of killing workers: set aside");
+            moves.start(tag, parcel(&self.topology.suspects, &message, None));
+            hand.hold(tag, message);
+        } else {
+            hand.take(tag, message);
+        }
+        Ok(())
+    }
+
+    fn bury(&self, hand: &Hand, moves: &mut Moves, (tag, reason): (u64, String)) {
+        if let Some(message) = hand.held(tag) {
+            moves.start(tag, parcel(&self.topology.buried, message, Some(reason)));
+        }
+    }
+}
+
+fn parcel(queue: &str, message: &Message, reason: Option<String>) -> Parcel {
+    Parcel {
+        queue: queue.to_owned(),
+        id: message.id,
+        body: message.body.clone(),
+        reason,
+    }
+}
+
+/// The next message of any of them, or the end of one.
+async fn next(
+    jobs: &mut Subscription,
+    suspects: &mut Subscription,
+    dead: &mut Subscription,
+) -> (Source, Option<ConsumerMessage>) {
+    tokio::select! {
+        message = jobs.messages.recv() => (Source::Jobs, message),
+        message = suspects.messages.recv() => (Source::Suspects, message),
+        message = dead.messages.recv() => (Source::Dead, message),
+    }
+}
+
+async fn subscribe(link: &Link, queue: &str, prefetch: u16) -> Result<Subscription, LinkError> {
+    let explained = |error| link.explain(error);
+    // Counts for the subscriptions that are made after it.
+    let qos = BasicQosArguments::new(0, prefetch, false);
+    link.channel.basic_qos(qos).await.map_err(explained)?;
+    let consume = BasicConsumeArguments::new(queue, "").manual_ack(true).finish();
+    let consumed = link.channel.basic_consume_rx(consume).await;
+    let (tag, messages) = consumed.map_err(explained)?;
+    Ok(Subscription { tag, messages })
 }
 
 fn end_of_messages(link: &Link) -> LinkError {
@@ -178,55 +303,24 @@ fn end_of_messages(link: &Link) -> LinkError {
     }
 }
 
-/// Ends the subscription before anything is given back: else it would come right back, and count.
+/// Ends a subscription before anything is given back: else it would come right back, and count. Gives back what had
+/// come by then.
 async fn unsubscribe(
     link: &Link,
-    subscription: &str,
-    messages: &mut mpsc::UnboundedReceiver<ConsumerMessage>,
-    hand: &mut Hand,
-) -> Result<(), LinkError> {
-    let cancel = link.channel.basic_cancel(BasicCancelArguments::new(subscription));
+    subscription: &mut Subscription,
+) -> Result<Vec<ConsumerMessage>, LinkError> {
+    let cancel = link
+        .channel
+        .basic_cancel(BasicCancelArguments::new(&subscription.tag));
     match timeout(CANCEL, cancel).await {
         Ok(cancelled) => cancelled.map_err(|error| link.explain(error))?,
         Err(_) => return Err(LinkError::Silent(CANCEL)),
     };
-    while let Some(message) = messages.recv().await {
-        take(link, hand, message).await?;
+    let mut messages = Vec::new();
+    while let Some(message) = subscription.messages.recv().await {
+        messages.push(message);
     }
-    Ok(())
-}
-
-/// Takes a message in hand; one without an id can't be answered by anybody, and goes to the dead.
-async fn take(link: &Link, hand: &mut Hand, message: ConsumerMessage) -> Result<(), LinkError> {
-    let (Some(deliver), Some(properties), Some(body)) =
-        (message.deliver, message.basic_properties, message.content)
-    else {
-        return Err(LinkError::Lost);
-    };
-    let tag = deliver.delivery_tag();
-    let job_id = || Job::decode(&body).ok().map(|job| job.id);
-    match message_id(&properties).or_else(job_id) {
-        Some(id) => {
-            let redeliveries = delivery_count(&properties).max(deliver.redelivered().into());
-            let message = Message {
-                id,
-                body,
-                redeliveries,
-            };
-            hand.take(tag, message);
-            Ok(())
-        }
-        None => {
-            tracing::error!(
-                bytes = body.len(),
-                "a message without an id of ours: moved to the queue of the dead"
-            );
-            let rejected = link
-                .channel
-                .basic_nack(BasicNackArguments::new(tag, false, false));
-            rejected.await.map_err(|error| link.explain(error))
-        }
-    }
+    Ok(messages)
 }
 
 fn message_id(properties: &BasicProperties) -> Option<JobId> {

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use tokio::sync::mpsc;
 
-use super::super::{Delivery, Receipt, Settlement};
+use super::super::{Delivery, Receipt, Settlement, Standing};
 use crate::job::{Job, JobId};
 
 /// Messages in hand.
@@ -31,6 +31,8 @@ pub struct Message {
     pub body: Vec<u8>,
     /// How often it was in hand before.
     pub redeliveries: u32,
+    /// What that makes of it.
+    pub standing: Standing,
 }
 
 /// What to tell the broker.
@@ -64,23 +66,31 @@ impl Hand {
         let tag = self.ready.pop_front()?;
         let message = self.held.get(&tag)?;
         let receipt = Receipt::new(tag, receipts.clone());
-        let job = Job::decode(&message.body);
-        Some(Delivery::new(message.id, job, message.redeliveries, receipt))
+        let delivery = Delivery::new(message.id, Job::decode(&message.body), receipt);
+        Some(delivery.again(message.redeliveries, message.standing))
     }
 
-    /// Notes how a delivery ended. What is given back is the next to be delivered.
-    pub fn settle(&mut self, tag: u64, settlement: Settlement) {
-        match settlement {
-            Settlement::Acked => {
-                self.held.remove(&tag);
-                self.acked.insert(tag);
-            }
-            Settlement::Returned => {
-                if let Some(message) = self.held.get_mut(&tag) {
-                    message.redeliveries = message.redeliveries.saturating_add(1);
-                    self.ready.push_front(tag);
-                }
-            }
+    /// Takes a message in hand that no worker gets: it is on its way to another queue.
+    pub fn hold(&mut self, tag: u64, message: Message) {
+        self.held.insert(tag, message);
+    }
+
+    /// A message in hand.
+    pub fn held(&self, tag: u64) -> Option<&Message> {
+        self.held.get(&tag)
+    }
+
+    /// Takes a message off the queue, with the next acknowledgements.
+    pub fn ack(&mut self, tag: u64) {
+        self.held.remove(&tag);
+        self.acked.insert(tag);
+    }
+
+    /// Makes a message that is given back the next to be delivered.
+    pub fn take_back(&mut self, tag: u64) {
+        if let Some(message) = self.held.get_mut(&tag) {
+            message.redeliveries = message.redeliveries.saturating_add(1);
+            self.ready.push_front(tag);
         }
     }
 
@@ -102,7 +112,7 @@ impl Hand {
         covering.into_iter().chain(single).collect()
     }
 
-    /// Lets go of what is not with a worker: the tags to give back to the broker.
+    /// Lets go of what is neither with a worker nor on its way to another queue: the tags to give back to the broker.
     pub fn let_go(&mut self) -> Vec<u64> {
         let tags: Vec<u64> = self.ready.drain(..).collect();
         for tag in &tags {
@@ -124,6 +134,7 @@ mod tests {
                 id: JobId::issue(),
                 body: Vec::new(),
                 redeliveries: 0,
+                standing: Standing::Clear,
             };
             hand.take(tag, message);
         }
@@ -132,7 +143,7 @@ mod tests {
 
     fn ack(hand: &mut Hand, tags: &[u64]) -> Vec<(u64, bool)> {
         for tag in tags {
-            hand.settle(*tag, Settlement::Acked);
+            hand.ack(*tag);
         }
         let acknowledgements = hand.acknowledgements();
         acknowledgements
@@ -168,8 +179,8 @@ mod tests {
         let first = hand.deliver(&receipts).unwrap();
         let id = first.id;
         drop(first);
-        let (tag, settlement) = settlements.try_recv().unwrap();
-        hand.settle(tag, settlement);
+        assert_eq!(settlements.try_recv().unwrap(), (1, Settlement::Returned));
+        hand.take_back(1);
         assert_eq!(ack(&mut hand, &[2]), [(2, false)], "the first is still held");
         let again = hand.deliver(&receipts).unwrap();
         assert_eq!((again.id, again.redeliveries), (id, 1));

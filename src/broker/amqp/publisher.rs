@@ -20,9 +20,9 @@ use super::super::{BrokerError, PublishError};
 use super::endpoint::Endpoint;
 use super::link::{Event, Link, LinkError, within_opening};
 use super::reconnect::{Backoff, open_patiently};
-use super::topology::Topology;
+use super::topology::{Topology, why};
 use super::unconfirmed::{Unconfirmed, Waiter};
-use crate::job::Job;
+use crate::job::JobId;
 
 /// How long a publisher waits for its confirmation.
 const CONFIRM: Duration = Duration::from_secs(2);
@@ -48,8 +48,21 @@ pub struct Publisher {
     stop: CancellationToken,
 }
 
+/// What goes to one of our queues.
+#[derive(Debug, Clone)]
+pub struct Parcel {
+    /// Which queue.
+    pub queue: String,
+    /// The job's id.
+    pub id: JobId,
+    /// The job's wire form, or what was in its place.
+    pub body: Vec<u8>,
+    /// Why it is there, for the operator.
+    pub reason: Option<String>,
+}
+
 enum Request {
-    Publish(Vec<u8>, Waiter),
+    Publish(Parcel, Waiter),
     Count(oneshot::Sender<Result<u64, BrokerError>>),
 }
 
@@ -79,16 +92,15 @@ impl Publisher {
         })
     }
 
-    /// Publishes a job, and waits for the broker's confirmation.
-    pub async fn publish(&self, job: &Job) -> Result<(), PublishError> {
+    /// Publishes, and waits for the broker's confirmation.
+    pub async fn publish(&self, parcel: Parcel) -> Result<(), PublishError> {
         let deadline = Instant::now() + CONFIRM;
-        let body = job.encode();
-        let room = timeout_at(deadline, self.take_room(body.len()))
+        let room = timeout_at(deadline, self.take_room(parcel.body.len()))
             .await
             .map_err(|_| self.error(LinkError::Crowded))?;
         let (answer, answered) = oneshot::channel();
-        let waiter = Waiter::new(job.id, answer, room);
-        self.ask(Request::Publish(body, waiter))?;
+        let waiter = Waiter::new(parcel.id, answer, room);
+        self.ask(Request::Publish(parcel, waiter))?;
         match timeout_at(deadline, answered).await {
             Ok(Ok(answer)) => answer,
             _ => Err(PublishError::Unconfirmed),
@@ -263,7 +275,7 @@ impl<'a> Session<'a> {
             tokio::select! {
                 event = events.recv() => self.hear(event)?,
                 request = requests.recv(), if open => match request {
-                    Some(Request::Publish(body, waiter)) => self.publish(body, waiter).await?,
+                    Some(Request::Publish(parcel, waiter)) => self.publish(parcel, waiter).await?,
                     Some(Request::Count(asker)) => self.count(asker),
                     None => open = false,
                 },
@@ -279,21 +291,27 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    async fn publish(&mut self, body: Vec<u8>, waiter: Waiter) -> Result<(), LinkError> {
+    async fn publish(&mut self, parcel: Parcel, waiter: Waiter) -> Result<(), LinkError> {
         if waiter.is_gone() {
             // Nobody waits any more: then it is better not queued.
             return Ok(());
         }
-        let properties = BasicProperties::default()
+        let mut properties = BasicProperties::default();
+        properties
             .with_content_type(CONTENT_TYPE)
             .with_delivery_mode(DELIVERY_MODE_PERSISTENT)
-            .with_message_id(&waiter.id().to_string())
-            .finish();
-        let arguments = BasicPublishArguments::new("", &self.topology.jobs)
+            .with_message_id(&parcel.id.to_string());
+        if let Some(reason) = parcel.reason {
+            properties.with_headers(why(&reason));
+        }
+        let arguments = BasicPublishArguments::new("", &parcel.queue)
             .mandatory(true)
             .finish();
         self.unconfirmed.add(waiter);
-        let published = self.link.channel.basic_publish(properties, body, arguments);
+        let published = self
+            .link
+            .channel
+            .basic_publish(properties.finish(), parcel.body, arguments);
         match timeout(STALLED, published).await {
             Ok(published) => published.map_err(|error| self.link.explain(error)),
             Err(_) => Err(LinkError::Silent(STALLED)),

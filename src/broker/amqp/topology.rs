@@ -4,43 +4,52 @@
 //! carry a version; every limit is explicit, since RabbitMQ's defaults are unbounded or lose messages.
 
 use amqprs::channel::QueueDeclareArguments;
-use amqprs::{FieldTable, FieldValue};
+use amqprs::{BasicProperties, FieldName, FieldTable, FieldValue};
 
-use super::super::Settings;
+use super::super::{GRAVES, Settings};
 use super::endpoint::LONGEST_NAME_BYTES;
 use super::link::{Link, LinkError};
 
-/// How many consumers a job may outlive: RabbitMQ's own default from 4.0 on. Each consumer that is lost counts
-/// up for all that it had in hand, so a smaller limit would end the neighbours of a job that kills its workers.
+/// How many consumers a job may outlive in one queue before RabbitMQ itself takes it out: its own default from 4.0
+/// on. Consumers take a job out long before.
 const DELIVERY_LIMIT: i64 = 20;
+/// Where a message says why it was buried.
+const REASON: &str = "x-mnistq-reason";
 
 /// The queues of one system.
 #[derive(Debug, Clone)]
 pub struct Topology {
     /// Where jobs wait.
     pub jobs: String,
-    /// Where jobs end that outlived too many consumers, or that nobody can answer.
+    /// Where jobs wait that are suspected of killing consumers, which take them one by one.
+    pub suspects: String,
+    /// Where RabbitMQ itself puts jobs that outlived too many consumers, until one of them is told to end them.
     pub dead: String,
+    /// Where jobs are kept that ended without a model's answer, for the operator.
+    pub buried: String,
     /// How many jobs may wait.
     pub queue_limit: u32,
 }
 
 /// A name that no queue can have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a queue's name has 1 to 247 bytes and does not begin with `amq.`")]
+#[error("a queue's name has 1 to 243 bytes and does not begin with `amq.`")]
 pub struct InvalidName;
 
 impl Topology {
     /// The queues of the system of this name.
     pub fn new(settings: &Settings) -> Result<Self, InvalidName> {
         let Settings { queue, queue_limit } = settings;
-        let (jobs, dead) = (format!("{queue}.jobs.v1"), format!("{queue}.dead.v1"));
-        if queue.is_empty() || queue.starts_with("amq.") || jobs.len() > LONGEST_NAME_BYTES {
+        let named = |role| format!("{queue}.{role}.v1");
+        let suspects = named("suspects");
+        if queue.is_empty() || queue.starts_with("amq.") || suspects.len() > LONGEST_NAME_BYTES {
             return Err(InvalidName);
         }
         Ok(Self {
-            jobs,
-            dead,
+            jobs: named("jobs"),
+            suspects,
+            dead: named("dead"),
+            buried: named("buried"),
             queue_limit: *queue_limit,
         })
     }
@@ -50,17 +59,29 @@ impl Topology {
     pub async fn declare(&self, link: &Link) -> Result<(), LinkError> {
         link.declare(durable(&self.dead, &[("x-queue-type", text("quorum"))]))
             .await?;
-        let arguments = [
+        let buried = [
             ("x-queue-type", text("quorum")),
-            ("x-max-length", FieldValue::l(self.queue_limit.into())),
-            ("x-overflow", text("reject-publish")),
-            ("x-delivery-limit", FieldValue::l(DELIVERY_LIMIT)),
-            ("x-dead-letter-exchange", text("")),
-            ("x-dead-letter-routing-key", text(&self.dead)),
-            // Else RabbitMQ may lose a message on its way to the other queue.
-            ("x-dead-letter-strategy", text("at-least-once")),
+            ("x-max-length", FieldValue::l(GRAVES.into())),
+            // Their outcomes were told: whoever buries more forgets the oldest.
+            ("x-overflow", text("drop-head")),
+            // Looking at them counts as a delivery.
+            ("x-delivery-limit", FieldValue::l(i32::MAX.into())),
         ];
-        link.declare(durable(&self.jobs, &arguments)).await.map(drop)
+        link.declare(durable(&self.buried, &buried)).await?;
+        for queue in [&self.suspects, &self.jobs] {
+            let waiting = [
+                ("x-queue-type", text("quorum")),
+                ("x-max-length", FieldValue::l(self.queue_limit.into())),
+                ("x-overflow", text("reject-publish")),
+                ("x-delivery-limit", FieldValue::l(DELIVERY_LIMIT)),
+                ("x-dead-letter-exchange", text("")),
+                ("x-dead-letter-routing-key", text(&self.dead)),
+                // Else RabbitMQ may lose a message on its way to the other queue.
+                ("x-dead-letter-strategy", text("at-least-once")),
+            ];
+            link.declare(durable(queue, &waiting)).await?;
+        }
+        Ok(())
     }
 
     /// Asks for the queue of jobs without making it.
@@ -69,15 +90,33 @@ impl Topology {
     }
 }
 
+/// The headers that say why a message was buried.
+pub fn why(reason: &str) -> FieldTable {
+    let mut headers = FieldTable::new();
+    headers.insert(short(REASON), text(reason));
+    headers
+}
+
+/// What [`why`] says.
+pub fn reason(properties: &BasicProperties) -> Option<String> {
+    match properties.headers()?.get(&short(REASON))? {
+        FieldValue::S(reason) => Some(reason.to_string()),
+        _ => None,
+    }
+}
+
 fn durable(name: &str, arguments: &[(&str, FieldValue)]) -> QueueDeclareArguments {
     let mut table = FieldTable::new();
     for (key, value) in arguments {
-        let key = (*key).try_into().expect("the keys above are short");
-        table.insert(key, value.clone());
+        table.insert(short(key), value.clone());
     }
     QueueDeclareArguments::durable_client_named(name)
         .arguments(table)
         .finish()
+}
+
+fn short(key: &str) -> FieldName {
+    key.try_into().expect("the keys here are short")
 }
 
 fn text(value: &str) -> FieldValue {
@@ -105,9 +144,9 @@ mod tests {
 
     #[test]
     fn a_name_that_no_queue_can_have_is_refused() {
-        for queue in ["", "amq.digits", &"q".repeat(248)] {
+        for queue in ["", "amq.digits", &"q".repeat(244)] {
             assert_eq!(topology(queue).err(), Some(InvalidName), "{queue}");
         }
-        assert!(topology(&"q".repeat(247)).is_ok());
+        assert!(topology(&"q".repeat(243)).is_ok());
     }
 }

@@ -37,11 +37,6 @@ impl Waiter {
         }
     }
 
-    /// Whose job it is.
-    pub fn id(&self) -> JobId {
-        self.id
-    }
-
     /// Whether its publisher no longer waits.
     pub fn is_gone(&self) -> bool {
         self.answer.is_closed()

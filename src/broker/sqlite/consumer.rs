@@ -7,12 +7,12 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Row, params};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use super::super::{BrokerError, Delivery, Receipt, Settlement};
+use super::super::{BrokerError, Delivery, GRAVES, LIVES, Receipt, SUSPECT_AFTER, Settlement, Standing};
 use crate::database::{Database, DatabaseError};
 use crate::job::{Job, JobId};
 
@@ -43,6 +43,17 @@ struct Taken {
     id: Vec<u8>,
     body: Vec<u8>,
     deliveries: u32,
+    deaths: u32,
+}
+
+impl Taken {
+    fn standing(&self) -> Standing {
+        match self.deaths {
+            deaths if deaths < SUSPECT_AFTER => Standing::Clear,
+            deaths if deaths < SUSPECT_AFTER + LIVES => Standing::Suspect,
+            _ => Standing::Condemned,
+        }
+    }
 }
 
 impl Pump {
@@ -111,8 +122,8 @@ impl Pump {
             .database
             .write(move |connection| take_rows(connection, owner, room))
             .await?;
-        // SQLite returns updated rows in any order.
-        rows.sort_unstable_by_key(|row| row.seq);
+        // SQLite returns updated rows in any order. A suspect goes first: then no death but its own is counted.
+        rows.sort_unstable_by_key(|row| (row.deaths < SUSPECT_AFTER, row.seq));
         for row in rows {
             let Some(id) = JobId::from_bytes(&row.id) else {
                 tracing::error!(
@@ -123,7 +134,8 @@ impl Pump {
             };
             self.in_hand += 1;
             let receipt = Receipt::new(row.seq.unsigned_abs(), self.receipts.clone());
-            let delivery = Delivery::new(id, Job::decode(&row.body), row.deliveries, receipt);
+            let delivery =
+                Delivery::new(id, Job::decode(&row.body), receipt).again(row.deliveries, row.standing());
             // A receiver that is gone drops it, which settles it as returned.
             let _ = self.deliveries.try_send(delivery);
         }
@@ -223,20 +235,37 @@ pub fn count_waiting(connection: &Connection) -> rusqlite::Result<i64> {
         .query_row([], |row| row.get(0))
 }
 
+/// Takes a suspect, if there is one and this consumer has none, and what else waits.
 fn take_rows(connection: &Connection, owner: i64, most: usize) -> rusqlite::Result<Vec<Taken>> {
-    let statement = "UPDATE jobs SET owner = ?1
-        WHERE seq IN (SELECT seq FROM jobs WHERE owner IS NULL ORDER BY seq LIMIT ?2)
-        RETURNING seq, id, body, deliveries";
-    let mut statement = connection.prepare_cached(statement)?;
-    let rows = statement.query_map(params![owner, most as i64], |row| {
+    const {
+        assert!(SUSPECT_AFTER == 2, "the statements here and an index say so");
+    }
+    let suspect = "UPDATE jobs SET owner = ?1
+        WHERE seq IN (SELECT seq FROM jobs WHERE owner IS NULL AND deaths >= 2 ORDER BY seq LIMIT 1)
+            AND NOT EXISTS (SELECT 1 FROM jobs WHERE owner = ?1 AND deaths >= 2)
+        RETURNING seq, id, body, deliveries, deaths";
+    let clear = "UPDATE jobs SET owner = ?1
+        WHERE seq IN (SELECT seq FROM jobs WHERE owner IS NULL AND deaths < 2 ORDER BY seq LIMIT ?2)
+        RETURNING seq, id, body, deliveries, deaths";
+    let taken = |row: &Row<'_>| {
         Ok(Taken {
             seq: row.get(0)?,
             id: row.get(1)?,
             body: row.get(2)?,
             deliveries: row.get(3)?,
+            deaths: row.get(4)?,
         })
-    })?;
-    rows.collect()
+    };
+    let mut suspect = connection.prepare_cached(suspect)?;
+    let mut rows = suspect
+        .query_map([owner], taken)?
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    let mut clear = connection.prepare_cached(clear)?;
+    let room = most.saturating_sub(rows.len());
+    for row in clear.query_map(params![owner, room as i64], taken)? {
+        rows.push(row?);
+    }
+    Ok(rows)
 }
 
 /// Only rows that still have this owner: a lease that was lost settles nothing.
@@ -245,14 +274,25 @@ fn settle_rows(connection: &Connection, owner: i64, settled: &[(u64, Settlement)
     let returned = "UPDATE jobs SET owner = NULL, deliveries = deliveries + 1 WHERE seq = ?1 AND owner = ?2";
     let mut returned = connection.prepare_cached(returned)?;
     for (seq, settlement) in settled {
-        let statement = if *settlement == Settlement::Acked {
-            &mut acked
-        } else {
-            &mut returned
+        let seq = seq.cast_signed();
+        match settlement {
+            Settlement::Acked => acked.execute(params![seq, owner])?,
+            Settlement::Returned => returned.execute(params![seq, owner])?,
+            Settlement::Buried(reason) => {
+                bury(connection, seq, owner, reason)?;
+                acked.execute(params![seq, owner])?
+            }
         };
-        statement.execute(params![seq.cast_signed(), owner])?;
     }
     Ok(())
+}
+
+fn bury(connection: &Connection, seq: i64, owner: i64, reason: &str) -> rusqlite::Result<()> {
+    let bury =
+        "INSERT INTO buried (id, body, reason) SELECT id, body, ?3 FROM jobs WHERE seq = ?1 AND owner = ?2";
+    connection.execute(bury, params![seq, owner, reason])?;
+    let forget = "DELETE FROM buried WHERE seq <= (SELECT max(seq) FROM buried) - ?1";
+    connection.execute(forget, [GRAVES]).map(drop)
 }
 
 /// The beats of the other consumers; none if this one is no longer registered.
@@ -272,6 +312,7 @@ fn evict(connection: &Connection, owner: i64, beat: i64) -> rusqlite::Result<Opt
     if connection.execute(remove, [owner, beat])? == 0 {
         return Ok(None);
     }
-    let give_back = "UPDATE jobs SET owner = NULL, deliveries = deliveries + 1 WHERE owner = ?1";
+    let give_back = "UPDATE jobs SET owner = NULL, deliveries = deliveries + 1, deaths = deaths + 1
+        WHERE owner = ?1";
     connection.execute(give_back, [owner]).map(Some)
 }

@@ -10,7 +10,7 @@ use mnistq::job::JobId;
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use super::Queue;
+use super::{Queue, consume, job, take};
 use crate::harness::process::folder;
 
 /// A queue in a file of its own.
@@ -46,6 +46,12 @@ impl Queue for SqliteQueue {
         Arc::new(SqliteBroker::new(database, &self.settings))
     }
 
+    async fn open_watchful(&self) -> Arc<dyn Broker> {
+        let database = Database::open(&self.file()).unwrap();
+        let broker = SqliteBroker::new(database, &self.settings);
+        Arc::new(broker.with_lease(Duration::from_millis(300)))
+    }
+
     async fn publish_bytes(&self, id: JobId, body: &[u8]) {
         let connection = Connection::open(self.file()).unwrap();
         connection.busy_timeout(Duration::from_secs(30)).unwrap();
@@ -56,4 +62,23 @@ impl Queue for SqliteQueue {
             )
             .unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_queue_of_an_older_version_is_brought_up_to_date_with_what_waits_in_it() {
+    let queue = SqliteQueue::fresh().await;
+    let job = job();
+    let old = Connection::open(queue.file()).unwrap();
+    old.execute_batch(include_str!("../../../src/database/schema/1.sql"))
+        .unwrap();
+    old.pragma_update(None, "user_version", 1).unwrap();
+    drop(old);
+    queue.publish_bytes(job.id, &job.encode()).await;
+    let broker = queue.open().await;
+    let mut consumer = consume(&broker, 4).await;
+    let delivery = take(&mut consumer).await;
+    assert_eq!(delivery.job.as_ref(), Ok(&job));
+    delivery.bury("it is old".to_owned());
+    consumer.close().await.unwrap();
+    assert_eq!(broker.buried().await.unwrap()[0].id, job.id);
 }

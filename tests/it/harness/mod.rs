@@ -63,3 +63,23 @@ fn installed(programs: &[&str], folders: &[&str]) -> PathBuf {
             )
         })
 }
+
+/// Runs `life` as if in a process of its own, which then dies: nothing that it started goes on, closes or says a word.
+/// Whatever would do so when dropped must be forgotten.
+pub fn dying_process<T: Send>(life: impl AsyncFnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| {
+        let process = scope.spawn(|| {
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(1)
+                .enable_all()
+                .build()
+                .expect("a runtime");
+            let last_words = runtime.block_on(life());
+            runtime.shutdown_background();
+            last_words
+        });
+        process
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use mnistq::broker::{Broker, BrokerError, Consumer, PublishError};
+use mnistq::broker::{Broker, BrokerError, Buried, Consumer, PublishError};
 use mnistq::http::FrontEnd;
 use mnistq::job::{Job, JobId};
 use mnistq::store::{Entry, Finished, ResultStore, StoreError};
@@ -41,6 +41,14 @@ impl Broker for NoBroker {
     }
 
     async fn backlog(&self) -> Result<u64, BrokerError> {
+        Err(broker_away())
+    }
+
+    async fn buried(&self) -> Result<Vec<Buried>, BrokerError> {
+        Err(broker_away())
+    }
+
+    async fn exhume(&self, _: &[JobId]) -> Result<bool, BrokerError> {
         Err(broker_away())
     }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use mnistq::broker::{Broker, BrokerError, Consumer, PublishError};
+use mnistq::broker::{Broker, BrokerError, Buried, Consumer, PublishError};
 use mnistq::http::{HttpError, bind};
 use mnistq::job::{Job, JobId};
 use mnistq::store::{Entry, Finished, ResultStore, StoreError};
@@ -42,6 +42,14 @@ impl Broker for GatedBroker {
 
     async fn check(&self) -> Result<(), BrokerError> {
         self.inner.check().await
+    }
+
+    async fn buried(&self) -> Result<Vec<Buried>, BrokerError> {
+        self.inner.buried().await
+    }
+
+    async fn exhume(&self, ids: &[JobId]) -> Result<bool, BrokerError> {
+        self.inner.exhume(ids).await
     }
 
     async fn close(&self) {
