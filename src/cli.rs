@@ -73,6 +73,9 @@ pub enum Role {
     Evaluate(Evaluate),
     /// Asks a server, or the model in this executable, which digit a picture shows
     Classify(Classify),
+    /// Shows jobs that ended without a model's answer, and replays or drops them
+    #[command(subcommand)]
+    Dead(Dead),
     /// Measures how fast a server or the model is
     #[command(subcommand)]
     Bench(Bench),
@@ -229,6 +232,41 @@ pub struct Classify {
     /// Longest time for one picture, in seconds [default: 60]
     #[arg(long, env = "MNISTQ_TIMEOUT", value_name = "SECONDS")]
     pub timeout: Option<u64>,
+}
+
+/// `mnistq dead`
+#[derive(Debug, Subcommand)]
+pub enum Dead {
+    /// Lists them, oldest first
+    List(DeadList),
+    /// Shows them, with their pictures
+    Show(DeadJobs),
+    /// Puts them on the queue again, under new ids: an outcome that was told never changes
+    Replay(DeadJobs),
+    /// Forgets them
+    Drop(DeadJobs),
+}
+
+/// `mnistq dead list`
+#[derive(Debug, Args)]
+pub struct DeadList {
+    /// One JSON object a line
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Which of them.
+#[derive(Debug, Args)]
+pub struct DeadJobs {
+    /// Their inference ids
+    #[arg(value_name = "ID", required_unless_present = "all")]
+    pub ids: Vec<String>,
+    /// All that there are
+    #[arg(long, conflicts_with = "ids")]
+    pub all: bool,
+    /// One JSON object a line
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `mnistq bench`

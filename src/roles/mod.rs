@@ -4,6 +4,7 @@
 
 mod bench;
 mod classify;
+mod dead;
 mod evaluate;
 mod mnist;
 mod seams;
@@ -36,6 +37,7 @@ pub fn run(role: Role, config: Config) -> anyhow::Result<ExitCode> {
         Role::Train(flags) => runtime.block_on(train::run(&flags, config)).map(done),
         Role::Evaluate(flags) => runtime.block_on(evaluate::run(&flags, config)).map(done),
         Role::Classify(flags) => runtime.block_on(classify::run(&flags, config)),
+        Role::Dead(asked) => runtime.block_on(dead::run(&asked, config)).map(done),
         Role::Bench(Bench::Model(flags)) => bench::model::run(&flags, config).map(done),
         Role::Bench(Bench::Server(flags)) => runtime.block_on(bench::server::run(&flags)).map(done),
     }

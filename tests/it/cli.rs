@@ -301,7 +301,7 @@ async fn help_and_version_are_printed() {
     prints(&version, concat!("mnistq ", env!("CARGO_PKG_VERSION"), "\n"));
     let help = home.run(&["--help"]).await;
     assert_eq!(help.code, Some(0));
-    for role in ["serve", "work", "train", "evaluate", "classify", "bench"] {
+    for role in ["serve", "work", "train", "evaluate", "classify", "dead", "bench"] {
         assert!(help.stdout.contains(role), "{role} is not in the help");
     }
 }

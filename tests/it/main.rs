@@ -8,6 +8,7 @@ mod broker;
 mod cli;
 mod config;
 mod crash;
+mod dead;
 mod digit;
 mod failures;
 mod golden;
