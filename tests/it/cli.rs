@@ -28,6 +28,21 @@ async fn a_file_is_classified_and_only_its_digit_printed() {
 }
 
 #[tokio::test]
+async fn the_numbers_are_the_same_with_and_without_a_server() {
+    let home = Home::new();
+    let front_end = home.serve(&[]).await;
+    let file = picture_file("four-blurry.jpg");
+    let mut answers = Vec::new();
+    for how in [&["--local"][..], &["--wait", "--server", front_end.url()]] {
+        let output = home.run(&[&["classify", &file, "--json"], how].concat()).await;
+        let answer: Value = serde_json::from_str(&output.stdout).unwrap();
+        let number = |name: &str| answer[name].to_string();
+        answers.push([number("confidence"), number("probabilities"), number("model")]);
+    }
+    assert_eq!(answers[0], answers[1]);
+}
+
+#[tokio::test]
 async fn without_waiting_the_id_is_printed() {
     let home = Home::new();
     let front_end = home.serve(&[]).await;

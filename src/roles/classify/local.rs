@@ -37,7 +37,10 @@ impl Local {
             .ok()
             .context("the model broke on an earlier picture")?;
         let log_probabilities = model.predict(picture.pixels())?;
-        let probabilities: Vec<f32> = log_probabilities.iter().map(|value| value.exp()).collect();
+        let probabilities: Vec<f64> = log_probabilities
+            .iter()
+            .map(|value| printable(value.exp()))
+            .collect();
         let best = (0..probabilities.len()).max_by(|a, b| probabilities[*a].total_cmp(&probabilities[*b]));
         let card = model.card();
         Ok(json!({
@@ -49,4 +52,9 @@ impl Local {
             "device": card.device,
         }))
     }
+}
+
+/// The number that prints with the fewest digits that name the same `f32`: as a server answers.
+fn printable(number: f32) -> f64 {
+    number.to_string().parse().unwrap_or(f64::from(number))
 }
