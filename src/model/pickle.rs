@@ -7,9 +7,13 @@
 //!
 //! Instructions: Python's `pickletools`. What PyTorch says with them: `torch/serialization.py`, `torch/_utils.py`.
 
+mod instruction;
+
 use std::collections::BTreeMap;
 
 use thiserror::Error;
+
+use instruction::Instruction;
 
 /// More axes, or arguments of a call, than any tensor here has.
 const MANY: usize = 8;
@@ -96,7 +100,12 @@ struct Machine<'a> {
 pub fn tensors(pickle: &[u8]) -> Result<BTreeMap<&str, PickledTensor<'_>>, PickleError> {
     let mut machine = Machine::default();
     let mut rest = pickle;
-    while machine.step(&mut rest)? {}
+    loop {
+        match instruction::next(&mut rest)? {
+            Instruction::Stop => break,
+            instruction => machine.execute(instruction)?,
+        }
+    }
     let last = machine.pop()?;
     let Value::Dictionary(items) = &machine.values[last] else {
         return Err(PickleError::NoDictionary);
@@ -114,84 +123,31 @@ pub fn tensors(pickle: &[u8]) -> Result<BTreeMap<&str, PickledTensor<'_>>, Pickl
 }
 
 impl<'a> Machine<'a> {
-    /// Does the next instruction. False once it was the last.
-    fn step(&mut self, rest: &mut &'a [u8]) -> Result<bool, PickleError> {
-        let [instruction] = *take(rest)?;
+    /// Does an instruction.
+    fn execute(&mut self, instruction: Instruction<'a>) -> Result<(), PickleError> {
         match instruction {
-            // PROTO
-            0x80 => {
-                let [_version] = *take(rest)?;
+            Instruction::Protocol | Instruction::Stop => {}
+            Instruction::Mark => self.marks.push(self.stack.len()),
+            Instruction::PushOpaque => self.push(Value::Opaque),
+            Instruction::PushNumber(number) => self.push(Value::Number(number)),
+            Instruction::PushText(text) => self.push(Value::Text(text)),
+            Instruction::PushName(module, name) => self.push(Value::Name(known(module, name)?)),
+            Instruction::PushDictionary => self.push(Value::Dictionary(Vec::new())),
+            Instruction::Tuple(length) => {
+                let mut items = (0..length).map(|_| self.pop()).collect::<Result<Vec<_>, _>>()?;
+                items.reverse();
+                self.push(Value::Tuple(items));
             }
-            // STOP
-            b'.' => return Ok(false),
-            // MARK
-            b'(' => self.marks.push(self.stack.len()),
-            // NONE, NEWTRUE, NEWFALSE
-            b'N' | 0x88 | 0x89 => self.push(Value::Opaque),
-            // BINFLOAT
-            b'G' => {
-                let _: &[u8; 8] = take(rest)?;
-                self.push(Value::Opaque);
-            }
-            // BININT1
-            b'K' => {
-                let [number] = *take(rest)?;
-                self.push(Value::Number(number.into()));
-            }
-            // BININT2
-            b'M' => {
-                let number = u16::from_le_bytes(*take(rest)?);
-                self.push(Value::Number(number.into()));
-            }
-            // BININT
-            b'J' => {
-                let number = i32::from_le_bytes(*take(rest)?);
-                self.push(Value::Number(number.into()));
-            }
-            // LONG1
-            0x8a => {
-                let [length] = *take(rest)?;
-                let number = long(take_slice(rest, length.into())?)?;
-                self.push(Value::Number(number));
-            }
-            // BINUNICODE
-            b'X' => {
-                let length = u32::from_le_bytes(*take(rest)?);
-                let text = take_slice(rest, length as usize)?;
-                let text = str::from_utf8(text).map_err(|_| PickleError::Damaged)?;
-                self.push(Value::Text(text));
-            }
-            // GLOBAL
-            b'c' => {
-                let (module, name) = (take_line(rest)?, take_line(rest)?);
-                self.push(Value::Name(known(module, name)?));
-            }
-            // EMPTY_TUPLE, TUPLE1, TUPLE2, TUPLE3
-            b')' => self.push(Value::Tuple(Vec::new())),
-            0x85 => self.tuple(1)?,
-            0x86 => self.tuple(2)?,
-            0x87 => self.tuple(3)?,
-            // TUPLE
-            b't' => {
+            Instruction::TupleFromMark => {
                 let items = self.above_mark()?;
                 self.push(Value::Tuple(items));
             }
-            // EMPTY_LIST, APPEND, APPENDS
-            b']' => self.push(Value::Opaque),
-            b'a' => {
-                self.pop()?;
-            }
-            b'e' => {
-                self.above_mark()?;
-            }
-            // EMPTY_DICT, SETITEM, SETITEMS
-            b'}' => self.push(Value::Dictionary(Vec::new())),
-            b's' => {
+            Instruction::SetItem => {
                 let value = self.pop()?;
                 let key = self.pop()?;
                 self.dictionary()?.push((key, value));
             }
-            b'u' => {
+            Instruction::SetItemsFromMark => {
                 let items = self.above_mark()?;
                 let (pairs, []) = items.as_chunks() else {
                     return Err(PickleError::Damaged);
@@ -199,45 +155,35 @@ impl<'a> Machine<'a> {
                 self.dictionary()?
                     .extend(pairs.iter().map(|[key, value]| (*key, *value)));
             }
-            // BINPUT, LONG_BINPUT
-            b'q' => {
-                let [slot] = *take(rest)?;
-                self.memo.insert(slot.into(), self.top()?);
+            // Lists mean nothing to us, and so do the attributes of a dictionary: they say nothing of its tensors.
+            Instruction::Append | Instruction::SetAttributes => {
+                self.pop()?;
+                self.top()?;
             }
-            b'r' => {
-                let slot = u32::from_le_bytes(*take(rest)?);
+            Instruction::AppendFromMark => {
+                self.above_mark()?;
+                self.top()?;
+            }
+            Instruction::Note(slot) => {
                 self.memo.insert(slot, self.top()?);
             }
-            // BINGET, LONG_BINGET
-            b'h' => {
-                let [slot] = *take(rest)?;
-                self.recall(slot.into())?;
+            Instruction::Recall(slot) => {
+                let id = self.memo.get(&slot).ok_or(PickleError::Damaged)?;
+                self.stack.push(*id);
             }
-            b'j' => {
-                let slot = u32::from_le_bytes(*take(rest)?);
-                self.recall(slot)?;
-            }
-            // BINPERSID
-            b'Q' => {
+            Instruction::Storage => {
                 let description = self.pop()?;
                 let storage = self.storage(description)?;
                 self.push(storage);
             }
-            // REDUCE
-            b'R' => {
+            Instruction::Call => {
                 let arguments = self.pop()?;
                 let name = self.pop()?;
                 let value = self.rebuilt(name, arguments)?;
                 self.push(value);
             }
-            // BUILD: the attributes of the dictionary, which say nothing of its tensors.
-            b'b' => {
-                self.pop()?;
-                self.dictionary()?;
-            }
-            unknown => return Err(PickleError::Instruction(unknown)),
         }
-        Ok(true)
+        Ok(())
     }
 
     fn push(&mut self, value: Value<'a>) {
@@ -260,22 +206,6 @@ impl<'a> Machine<'a> {
     fn above_mark(&mut self) -> Result<Vec<Id>, PickleError> {
         let mark = self.marks.pop().ok_or(PickleError::Damaged)?;
         Ok(self.stack.split_off(mark))
-    }
-
-    fn tuple(&mut self, length: usize) -> Result<(), PickleError> {
-        let mut items = Vec::new();
-        for _ in 0..length {
-            items.push(self.pop()?);
-        }
-        items.reverse();
-        self.push(Value::Tuple(items));
-        Ok(())
-    }
-
-    fn recall(&mut self, slot: u32) -> Result<(), PickleError> {
-        let id = self.memo.get(&slot).ok_or(PickleError::Damaged)?;
-        self.stack.push(*id);
-        Ok(())
     }
 
     /// The dictionary on top.
@@ -363,37 +293,4 @@ fn known<'a>(module: &'a str, name: &'a str) -> Result<Name<'a>, PickleError> {
 
 fn count(number: i64) -> Result<usize, PickleError> {
     usize::try_from(number).map_err(|_| PickleError::Damaged)
-}
-
-/// A little-endian number in two's complement of up to eight bytes.
-fn long(bytes: &[u8]) -> Result<i64, PickleError> {
-    let negative = bytes.last().is_some_and(|last| last & 0x80 != 0);
-    let mut extended = if negative { [0xff; 8] } else { [0; 8] };
-    extended
-        .get_mut(..bytes.len())
-        .ok_or(PickleError::Damaged)?
-        .copy_from_slice(bytes);
-    Ok(i64::from_le_bytes(extended))
-}
-
-fn take<'a, const N: usize>(rest: &mut &'a [u8]) -> Result<&'a [u8; N], PickleError> {
-    let (taken, left) = rest.split_first_chunk().ok_or(PickleError::Truncated)?;
-    *rest = left;
-    Ok(taken)
-}
-
-fn take_slice<'a>(rest: &mut &'a [u8], length: usize) -> Result<&'a [u8], PickleError> {
-    let (taken, left) = rest.split_at_checked(length).ok_or(PickleError::Truncated)?;
-    *rest = left;
-    Ok(taken)
-}
-
-fn take_line<'a>(rest: &mut &'a [u8]) -> Result<&'a str, PickleError> {
-    let length = rest
-        .iter()
-        .position(|byte| *byte == b'\n')
-        .ok_or(PickleError::Truncated)?;
-    let line = take_slice(rest, length)?;
-    let [_newline] = *take(rest)?;
-    str::from_utf8(line).map_err(|_| PickleError::Damaged)
 }
