@@ -11,6 +11,7 @@ mod link;
 mod moves;
 mod publisher;
 mod reconnect;
+mod subscriptions;
 mod topology;
 mod unconfirmed;
 

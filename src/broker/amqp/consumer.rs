@@ -7,16 +7,11 @@
 //! to a queue from which each consumer takes one at a time: there its count is its own.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use amqprs::channel::{
-    BasicAckArguments, BasicCancelArguments, BasicConsumeArguments, BasicNackArguments, BasicQosArguments,
-    ConsumerMessage,
-};
+use amqprs::channel::{BasicAckArguments, BasicNackArguments};
 use amqprs::error::Error;
-use amqprs::{BasicProperties, FieldValue};
 use tokio::sync::mpsc;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::super::{BrokerError, Delivery, LIVES, SUSPECT_AFTER, Settlement, Standing};
@@ -26,16 +21,12 @@ use super::link::{Event, Link, LinkError, within_opening};
 use super::moves::Moves;
 use super::publisher::{Parcel, Publisher};
 use super::reconnect::{Backoff, open_patiently};
+use super::subscriptions::{Incoming, Source, Subscriptions};
 use super::topology::Topology;
-use crate::job::{Job, JobId};
+use crate::job::JobId;
 
 /// Settlements that are looked at together.
 const SETTLED_AT_ONCE: usize = 1024;
-/// How long ending a subscription may take.
-const CANCEL: Duration = Duration::from_secs(2);
-/// Where quorum queues count how often a message came back.
-const DELIVERY_COUNT: &str = "x-delivery-count";
-
 /// The task behind a consumer.
 pub struct Pump {
     pub endpoint: Endpoint,
@@ -52,22 +43,7 @@ pub struct ConsumeLink {
     link: Link,
     /// Unused but for its end: nothing but a farewell is ever said to a consumer.
     events: mpsc::UnboundedReceiver<Event>,
-    jobs: Subscription,
-    suspects: Subscription,
-    dead: Subscription,
-}
-
-struct Subscription {
-    tag: String,
-    messages: mpsc::UnboundedReceiver<ConsumerMessage>,
-}
-
-/// Which queue a message comes from.
-#[derive(Clone, Copy)]
-enum Source {
-    Jobs,
-    Suspects,
-    Dead,
+    subscriptions: Subscriptions,
 }
 
 impl Pump {
@@ -80,15 +56,11 @@ impl Pump {
         within_opening(async {
             let (link, events) = Link::open(&self.endpoint, "consumer").await?;
             self.topology.declare(&link).await?;
-            let jobs = subscribe(&link, &self.topology.jobs, self.prefetch).await?;
-            let suspects = subscribe(&link, &self.topology.suspects, 1).await?;
-            let dead = subscribe(&link, &self.topology.dead, 1).await?;
+            let subscriptions = Subscriptions::open(&link, &self.topology, self.prefetch).await?;
             Ok(ConsumeLink {
                 link,
                 events,
-                jobs,
-                suspects,
-                dead,
+                subscriptions,
             })
         })
         .await
@@ -139,9 +111,7 @@ impl Pump {
         let ConsumeLink {
             link,
             events,
-            jobs,
-            suspects,
-            dead,
+            subscriptions,
         } = opened;
         let (receipts, mut settlements) = mpsc::unbounded_channel();
         let mut settled = Vec::new();
@@ -171,10 +141,9 @@ impl Pump {
                     }
                     acknowledge(link, &mut hand).await.map_err(|error| link.explain(error))?;
                 }
-                message = next(jobs, suspects, dead), if !stopped => match message {
-                    (source, Some(message)) => self.take(&mut hand, &mut moves, (source, message))?,
-                    (_, None) => return Err(end_of_messages(link)),
-                },
+                incoming = subscriptions.next(link), if !stopped => {
+                    self.take(&mut hand, &mut moves, incoming?);
+                }
                 (tag, moved) = moves.next() => {
                     if moved {
                         hand.ack(tag);
@@ -189,14 +158,8 @@ impl Pump {
             }
             if stopping && !stopped {
                 stopped = true;
-                for (source, subscription) in [
-                    (Source::Jobs, &mut *jobs),
-                    (Source::Suspects, &mut *suspects),
-                    (Source::Dead, &mut *dead),
-                ] {
-                    for message in unsubscribe(link, subscription).await? {
-                        self.take(&mut hand, &mut moves, (source, message))?;
-                    }
+                for incoming in subscriptions.end(link).await? {
+                    self.take(&mut hand, &mut moves, incoming);
                 }
             }
             if stopped {
@@ -209,33 +172,27 @@ impl Pump {
     }
 
     /// Takes a message in hand: for a worker, or to move it to where it belongs.
-    fn take(
-        &self,
-        hand: &mut Hand,
-        moves: &mut Moves,
-        (source, message): (Source, ConsumerMessage),
-    ) -> Result<(), LinkError> {
-        let (Some(deliver), Some(properties), Some(body)) =
-            (message.deliver, message.basic_properties, message.content)
-        else {
-            return Err(LinkError::Lost);
-        };
-        let tag = deliver.delivery_tag();
-        let redeliveries = delivery_count(&properties).max(deliver.redelivered().into());
+    fn take(&self, hand: &mut Hand, moves: &mut Moves, incoming: Incoming) {
+        let Incoming {
+            source,
+            tag,
+            id,
+            body,
+            redeliveries,
+        } = incoming;
         let standing = match source {
             Source::Jobs => Standing::Clear,
             Source::Suspects if redeliveries < LIVES => Standing::Suspect,
             Source::Suspects | Source::Dead => Standing::Condemned,
         };
-        let known = message_id(&properties).or_else(|| Job::decode(&body).ok().map(|job| job.id));
         let message = Message {
             // A stranger's message gets an id, so that the operator can name it.
-            id: known.unwrap_or_else(JobId::issue),
+            id: id.unwrap_or_else(JobId::issue),
             body,
             redeliveries,
             standing,
         };
-        if known.is_none() {
+        if id.is_none() {
             tracing::error!(
                 bytes = message.body.len(),
                 "a message without an id of ours: buried"
@@ -246,14 +203,13 @@ impl Pump {
                 parcel(&self.topology.buried, &message, Some(reason.to_owned())),
             );
             hand.hold(tag, message);
-        } else if matches!(source, Source::Jobs) && redeliveries >= SUSPECT_AFTER {
+        } else if source == Source::Jobs && redeliveries >= SUSPECT_AFTER {
             tracing::warn!(inference = %message.id, redeliveries, "suspected of killing workers: set aside");
             moves.start(tag, parcel(&self.topology.suspects, &message, None));
             hand.hold(tag, message);
         } else {
             hand.take(tag, message);
         }
-        Ok(())
     }
 
     fn bury(&self, hand: &Hand, moves: &mut Moves, (tag, reason): (u64, String)) {
@@ -270,79 +226,6 @@ fn parcel(queue: &str, message: &Message, reason: Option<String>) -> Parcel {
         body: message.body.clone(),
         reason,
     }
-}
-
-/// The next message of any of them, or the end of one.
-async fn next(
-    jobs: &mut Subscription,
-    suspects: &mut Subscription,
-    dead: &mut Subscription,
-) -> (Source, Option<ConsumerMessage>) {
-    tokio::select! {
-        message = jobs.messages.recv() => (Source::Jobs, message),
-        message = suspects.messages.recv() => (Source::Suspects, message),
-        message = dead.messages.recv() => (Source::Dead, message),
-    }
-}
-
-async fn subscribe(link: &Link, queue: &str, prefetch: u16) -> Result<Subscription, LinkError> {
-    let explained = |error| link.explain(error);
-    // Counts for the subscriptions that are made after it.
-    let qos = BasicQosArguments::new(0, prefetch, false);
-    link.channel.basic_qos(qos).await.map_err(explained)?;
-    let consume = BasicConsumeArguments::new(queue, "").manual_ack(true).finish();
-    let consumed = link.channel.basic_consume_rx(consume).await;
-    let (tag, messages) = consumed.map_err(explained)?;
-    Ok(Subscription { tag, messages })
-}
-
-fn end_of_messages(link: &Link) -> LinkError {
-    match link.loss() {
-        LinkError::Lost => LinkError::Unsubscribed,
-        loss => loss,
-    }
-}
-
-/// Ends a subscription before anything is given back: else it would come right back, and count. Gives back what had
-/// come by then.
-async fn unsubscribe(
-    link: &Link,
-    subscription: &mut Subscription,
-) -> Result<Vec<ConsumerMessage>, LinkError> {
-    let cancel = link
-        .channel
-        .basic_cancel(BasicCancelArguments::new(&subscription.tag));
-    match timeout(CANCEL, cancel).await {
-        Ok(cancelled) => cancelled.map_err(|error| link.explain(error))?,
-        Err(_) => return Err(LinkError::Silent(CANCEL)),
-    };
-    let mut messages = Vec::new();
-    while let Some(message) = subscription.messages.recv().await {
-        messages.push(message);
-    }
-    Ok(messages)
-}
-
-fn message_id(properties: &BasicProperties) -> Option<JobId> {
-    properties.message_id()?.parse().ok()
-}
-
-fn delivery_count(properties: &BasicProperties) -> u32 {
-    let count = properties.headers().and_then(|headers| {
-        let key = DELIVERY_COUNT.try_into().ok()?;
-        headers.get(&key)
-    });
-    let count = match count {
-        Some(FieldValue::l(count)) => u32::try_from(*count),
-        Some(FieldValue::I(count)) => u32::try_from(*count),
-        Some(FieldValue::b(count)) => u32::try_from(*count),
-        Some(FieldValue::B(count)) => Ok(u32::from(*count)),
-        Some(FieldValue::s(count)) => u32::try_from(*count),
-        Some(FieldValue::u(count)) => Ok(u32::from(*count)),
-        Some(FieldValue::i(count)) => Ok(*count),
-        _ => Ok(0),
-    };
-    count.unwrap_or(0)
 }
 
 async fn acknowledge(link: &Link, hand: &mut Hand) -> Result<(), Error> {

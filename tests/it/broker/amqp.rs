@@ -42,15 +42,22 @@ impl Queue for AmqpQueue {
     }
 
     async fn publish_bytes(&self, id: JobId, body: &[u8]) {
+        let properties = BasicProperties::default()
+            .with_persistence(true)
+            .with_message_id(&id.to_string())
+            .finish();
+        self.publish_raw(properties, body).await;
+    }
+}
+
+impl AmqpQueue {
+    /// Puts a message of anybody's on the queue.
+    async fn publish_raw(&self, properties: BasicProperties, body: &[u8]) {
         // The queue is there once a broker was opened for it.
         drop(self.open().await);
         let arguments = OpenConnectionArguments::new("127.0.0.1", self.server.port(), "guest", "guest");
         let connection = Connection::open(&arguments).await.unwrap();
         let channel = connection.open_channel(None).await.unwrap();
-        let properties = BasicProperties::default()
-            .with_persistence(true)
-            .with_message_id(&id.to_string())
-            .finish();
         let queue = format!("{}.jobs.v1", self.settings.queue);
         let arguments = BasicPublishArguments::new("", &queue);
         channel
@@ -116,4 +123,28 @@ async fn a_broker_that_is_not_there_is_unavailable() {
     let error = refusal(&address, &Settings::default()).await;
     assert!(matches!(error, BrokerError::Unavailable { .. }), "{error:?}");
     assert!(!format!("{error:?} {error}").contains("secret"));
+}
+
+#[tokio::test]
+async fn a_message_of_a_stranger_is_kept_for_the_operator_and_holds_up_nobody() {
+    let queue = AmqpQueue::fresh().await;
+    queue
+        .publish_raw(BasicProperties::default(), b"hello, is this the printer?")
+        .await;
+    let broker = queue.open().await;
+    let published = publish(&broker, 1).await;
+    let mut consumer = consume(&broker, 1).await;
+    let delivery = take(&mut consumer).await;
+    assert_eq!(vec![delivery.id], published);
+    delivery.ack();
+    let mut buried = Vec::new();
+    eventually("it is kept", async || {
+        buried = broker.buried().await.unwrap();
+        !buried.is_empty()
+    })
+    .await;
+    assert_eq!(buried[0].body, b"hello, is this the printer?");
+    assert!(buried[0].reason.contains("without an id"), "{}", buried[0].reason);
+    consumer.close().await.unwrap();
+    nothing_is_left(&queue).await;
 }
