@@ -52,8 +52,8 @@ pub trait Broker: Send + Sync {
 /// How many consumers must have died with a job in hand before it is under suspicion. Whoever dies takes all along
 /// that it has in hand: the first deaths of a job say little.
 pub const SUSPECT_AFTER: u32 = 2;
-/// How many consumers a suspect may take along. Other jobs that the consumer had in hand are not suspects of that
-/// death, but a machine that loses power is not its fault either.
+/// How many consumers a suspect may take along. More than one, since a consumer may also die of another job that it had
+/// in hand beside the suspect, or of a power failure.
 pub const LIVES: u32 = 4;
 /// How many buried jobs are kept for the operator.
 pub const GRAVES: u32 = 10_000;

@@ -27,6 +27,7 @@ use crate::job::JobId;
 
 /// Settlements that are looked at together.
 const SETTLED_AT_ONCE: usize = 1024;
+
 /// The task behind a consumer.
 pub struct Pump {
     pub endpoint: Endpoint,

@@ -23,7 +23,7 @@ pub struct Topology {
     pub jobs: String,
     /// Where jobs wait that are suspected of killing consumers, which take them one by one.
     pub suspects: String,
-    /// Where RabbitMQ itself puts jobs that outlived too many consumers, until one of them is told to end them.
+    /// Where RabbitMQ itself puts jobs that outlived too many consumers, until a consumer takes them to end them.
     pub dead: String,
     /// Where jobs are kept that ended without a model's answer, for the operator.
     pub buried: String,

@@ -12,10 +12,10 @@ use mnistq::job::{Job, JobId};
 use mnistq::store::{Entry, Finished, ResultStore, StoreError};
 use serde_json::Value;
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 use super::served::{Served, predicted, read_until};
-use crate::harness::{eventually, within};
+use crate::harness::{eventually, stays_pending, within};
 
 /// A broker that publishes once its gate is open.
 struct GatedBroker {
@@ -57,14 +57,14 @@ impl Broker for GatedBroker {
     }
 }
 
-/// A store that counts how often it was asked to wait.
-struct CountingStore {
+/// A store that tells when it is asked to wait.
+struct WatchedStore {
     inner: Arc<dyn ResultStore>,
-    waits: Arc<AtomicUsize>,
+    asked: Arc<Notify>,
 }
 
 #[async_trait]
-impl ResultStore for CountingStore {
+impl ResultStore for WatchedStore {
     async fn reserve(&self, id: JobId, ttl: Duration) -> Result<(), StoreError> {
         self.inner.reserve(id, ttl).await
     }
@@ -82,7 +82,7 @@ impl ResultStore for CountingStore {
     }
 
     async fn wait(&self, id: JobId, limit: Duration) -> Result<Option<Entry>, StoreError> {
-        self.waits.fetch_add(1, Ordering::Relaxed);
+        self.asked.notify_one();
         self.inner.wait(id, limit).await
     }
 
@@ -181,12 +181,12 @@ async fn a_stopping_front_end_is_unready_and_still_takes_requests_for_a_while() 
 
 #[tokio::test]
 async fn events_end_when_the_client_has_gone() {
-    let waits = Arc::new(AtomicUsize::new(0));
+    let asked = Arc::new(Notify::new());
     let served = Served::with(|front_end| {
         front_end.settings.event_keep_alive_ms = 10;
-        front_end.store = Arc::new(CountingStore {
+        front_end.store = Arc::new(WatchedStore {
             inner: Arc::clone(&front_end.store),
-            waits: Arc::clone(&waits),
+            asked: Arc::clone(&asked),
         });
     });
     let id = served.submit("digit 1").await;
@@ -196,9 +196,7 @@ async fn events_end_when_the_client_has_gone() {
     read_until(&mut events, ": queued").await;
     drop(events);
     eventually("nobody waits for the outcome any more", async || {
-        let before = waits.load(Ordering::Relaxed);
-        tokio::time::sleep(Duration::from_millis(300)).await;
-        waits.load(Ordering::Relaxed) == before
+        stays_pending(asked.notified()).await
     })
     .await;
 }
