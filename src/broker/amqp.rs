@@ -17,6 +17,7 @@ mod unconfirmed;
 
 use std::num::NonZeroU16;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::mpsc;
@@ -65,11 +66,12 @@ impl AmqpBroker {
 
 #[async_trait]
 impl Broker for AmqpBroker {
-    async fn publish(&self, job: &Job) -> Result<(), PublishError> {
+    async fn publish(&self, job: &Job, deadline: Duration) -> Result<(), PublishError> {
         let parcel = Parcel {
             queue: self.topology.jobs.clone(),
             id: job.id,
             body: job.encode(),
+            deadline: Some(deadline),
             reason: None,
         };
         self.publisher.publish(parcel).await

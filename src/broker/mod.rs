@@ -7,6 +7,7 @@ pub mod amqp;
 pub mod sqlite;
 
 use std::num::NonZeroU16;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::Deserialize;
@@ -22,13 +23,16 @@ use crate::job::{Job, JobId, WireError};
 /// - A published job is delivered at least once, also after a crash of any process at any moment.
 /// - A delivery that is neither acknowledged nor given back returns to the queue when its consumer dies.
 /// - The queue never holds more jobs than its limit; what does not fit is refused, never dropped.
+/// - What has waited past its deadline is still delivered, be it as [`Standing::Overdue`], by a broker that makes its
+///   room free for newer jobs, or as any other job, by one that does not: the result store is the judge of deadlines.
 /// - A job whose consumers died with it [`SUSPECT_AFTER`] times is delivered as a suspect: a consumer has one suspect
 ///   in hand at a time. One that then took [`LIVES`] consumers with it is delivered as condemned.
 /// - Lost connections are rebuilt without end, with backoff, and each loss and return is logged.
 #[async_trait]
 pub trait Broker: Send + Sync {
-    /// Puts a job on the queue. `Ok` means that it is durable. Dropping the future may leave it queued.
-    async fn publish(&self, job: &Job) -> Result<(), PublishError>;
+    /// Puts a job on the queue, which is past its `deadline` after so long. `Ok` means that it is durable. Dropping the
+    /// future may leave it queued.
+    async fn publish(&self, job: &Job, deadline: Duration) -> Result<(), PublishError>;
 
     /// Starts taking jobs, at most `prefetch` of which are in hand at any time.
     async fn consume(&self, prefetch: NonZeroU16) -> Result<Consumer, BrokerError>;
@@ -58,7 +62,7 @@ pub const LIVES: u32 = 4;
 /// How many buried jobs are kept for the operator.
 pub const GRAVES: u32 = 10_000;
 
-/// What a broker makes of a job, by how many consumers died with it in hand.
+/// What a broker makes of a job, mostly by how many consumers died with it in hand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
     /// Not more than may happen to any job.
@@ -67,6 +71,8 @@ pub enum Standing {
     Suspect,
     /// It has had its chances: it must end as a failure, without being asked about.
     Condemned,
+    /// It waited past its deadline: it must end as expired, without being asked about.
+    Overdue,
 }
 
 /// A job that was taken off the queue without an answer from a model, for the operator to look at.

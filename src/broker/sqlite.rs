@@ -49,7 +49,7 @@ impl SqliteBroker {
 
 #[async_trait]
 impl Broker for SqliteBroker {
-    async fn publish(&self, job: &Job) -> Result<(), PublishError> {
+    async fn publish(&self, job: &Job, _: Duration) -> Result<(), PublishError> {
         let (id, body, limit) = (*job.id.as_bytes(), job.encode(), self.queue_limit);
         let insert = move |connection: &Connection| {
             let statement =

@@ -25,8 +25,8 @@ use crate::digit::ReadError;
 use crate::job::JobId;
 use crate::store::StoreError;
 
-/// Seconds until another try at a full queue: at usual rates a batch is gone by then.
-const RETRY_FULL: u64 = 1;
+/// Seconds until another try when too many uploads are in hand, each for a moment.
+const RETRY_BUSY: u64 = 1;
 /// Seconds until another try when broker or store are away: about what a reconnection takes.
 const RETRY_AWAY: u64 = 2;
 /// An outage fails thousands of requests a second: the log gets one line in this time.
@@ -43,6 +43,14 @@ pub enum ApiError {
     TooLarge {
         /// The limit.
         limit_bytes: usize,
+    },
+    /// The request asks for a deadline that it can't have.
+    #[error(
+        "the header `Cancel-After` takes one time such as 500ms, 30s, 5m or 1h, of at most {longest_s}s here"
+    )]
+    Deadline {
+        /// The longest.
+        longest_s: u64,
     },
     /// The body did not come in time.
     #[error("the upload did not arrive within {limit_ms} ms")]
@@ -70,7 +78,10 @@ pub enum ApiError {
     Busy,
     /// The queue holds as many jobs as it may.
     #[error("the queue is full: nothing was queued, come back later")]
-    Full,
+    Full {
+        /// Seconds until it may have room.
+        retry_after_s: u64,
+    },
     /// The broker can't be used; nothing was queued.
     #[error("the queue can't take work now: nothing was queued, come back later")]
     Broker(#[source] BrokerError),
@@ -128,6 +139,7 @@ impl ApiError {
             Self::Read(ReadError::Damaged(_)) => (400, "/problems/damaged-image", "Damaged image"),
             Self::Read(ReadError::TooManyPixels { .. }) => (422, "/problems/too-many-pixels", "Too many pixels"),
             Self::Read(ReadError::Unusable(_)) => (422, "/problems/unusable-image", "No digit in the image"),
+            Self::Deadline { .. } => (400, "/problems/bad-deadline", "Unusable deadline"),
             Self::TooLarge { .. } => (413, "/problems/too-large", "Upload too large"),
             Self::Slow { .. } => (408, "/problems/too-slow", "Upload too slow"),
             Self::Body(_) => (400, "/problems/bad-body", "Unreadable body"),
@@ -135,7 +147,7 @@ impl ApiError {
             Self::NoFile => (400, "/problems/no-file", "No file in the form"),
             Self::TooManyFiles { .. } => (422, "/problems/too-many-files", "Too many files"),
             Self::Busy => (503, "/problems/busy", "Busy"),
-            Self::Full => (429, "/problems/queue-full", "Queue full"),
+            Self::Full { .. } => (429, "/problems/queue-full", "Queue full"),
             Self::Broker(_) => (503, "/problems/queue-unavailable", "Queue unavailable"),
             Self::Store(_) => (503, "/problems/store-unavailable", "Result store unavailable"),
             Self::Unconfirmed { .. } => (503, "/problems/unconfirmed", "Upload not confirmed"),
@@ -149,7 +161,8 @@ impl ApiError {
 
     fn retry_after(&self) -> Option<u64> {
         match self {
-            Self::Busy | Self::Full => Some(RETRY_FULL),
+            Self::Busy => Some(RETRY_BUSY),
+            Self::Full { retry_after_s } => Some(*retry_after_s),
             Self::Broker(_) | Self::Store(_) | Self::Unconfirmed { .. } => Some(RETRY_AWAY),
             _ => None,
         }

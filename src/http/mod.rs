@@ -4,11 +4,13 @@
 //! Knows the two seams and the reader, and nothing of models or workers.
 
 mod body;
+mod cancel_after;
 mod decode;
 mod error;
 mod events;
 mod form;
 mod health;
+mod pace;
 mod prefer;
 mod result;
 mod routes;
@@ -108,32 +110,28 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) -> Result<(), HttpError> {
     let unready = Duration::from_millis(front_end.settings.unready_ms);
-    let mut server = pin!(start(listener, front_end, shutdown.clone())?);
+    let state = web::Data::new(State::new(front_end, cores(), shutdown.clone()));
+    let mut server = pin!(start(listener, &state)?);
     let told = async {
         shutdown.cancelled().await;
         tokio::time::sleep(unready).await;
     };
     tokio::select! {
         ended = &mut server => return ended.map_err(HttpError::Serve).and(Err(HttpError::Ended)),
-        () = told => {}
+        ((), ()) = async { tokio::join!(told, pace::watch(&state)) } => {}
     }
     // The order is given by the call; what it returns waits for its end, and so does the server.
     drop(server.handle().stop(true));
     server.await.map_err(HttpError::Serve)
 }
 
-fn start(
-    listener: TcpListener,
-    front_end: FrontEnd,
-    shutdown: CancellationToken,
-) -> Result<Server, HttpError> {
-    let cores = available_parallelism().map_or(1, NonZeroUsize::get);
-    let threads = match usize::from(front_end.settings.threads) {
-        0 => cores,
+fn start(listener: TcpListener, state: &web::Data<State>) -> Result<Server, HttpError> {
+    let threads = match usize::from(state.settings.threads) {
+        0 => cores(),
         threads => threads,
     };
-    let max_connections = front_end.settings.max_connections.div_ceil(threads);
-    let state = web::Data::new(State::new(front_end, cores, shutdown));
+    let max_connections = state.settings.max_connections.div_ceil(threads);
+    let state = state.clone();
     let server = HttpServer::new(move || App::new().app_data(state.clone()).configure(routes::register))
         .workers(threads)
         .max_connections(max_connections)
@@ -143,4 +141,8 @@ fn start(
         .listen(listener)
         .map_err(HttpError::Listen)?;
     Ok(server.run())
+}
+
+fn cores() -> usize {
+    available_parallelism().map_or(1, NonZeroUsize::get)
 }

@@ -8,7 +8,6 @@ use serde::Serialize;
 use super::error::ApiError;
 use super::prefer;
 use super::state::State;
-use super::upload::COME_BACK;
 use crate::job::{Failure, JobId, ModelName, Outcome, Timings};
 use crate::store::{Entry, Finished};
 
@@ -105,7 +104,7 @@ pub async fn fetch(request: HttpRequest, state: Data<State>) -> Result<HttpRespo
     match known.map_err(ApiError::Store)? {
         Some(Entry::Finished(outcome)) => Ok(response.json(Body::finished(id, outcome))),
         Some(Entry::Queued) => Ok(response
-            .insert_header((RETRY_AFTER, COME_BACK))
+            .insert_header((RETRY_AFTER, state.pace.until_answered()))
             .json(Body::queued(id))),
         None => Err(unknown(&state, id)),
     }

@@ -1,6 +1,7 @@
 //! Address and limits of the front end.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -27,6 +28,8 @@ pub struct Settings {
     pub body_timeout_ms: u64,
     /// How long an outcome is kept.
     pub result_ttl_s: u64,
+    /// How long a job may wait for its outcome before it expires; a request may ask for less.
+    pub deadline_s: NonZeroU64,
     /// Longest time that a `Prefer: wait` is granted.
     pub max_wait_s: u64,
     /// How often a stream of events without news carries a comment, so that proxies keep it open and a
@@ -49,6 +52,7 @@ impl Default for Settings {
             max_buffered_bytes: 512 << 20,
             body_timeout_ms: 30_000,
             result_ttl_s: 3600,
+            deadline_s: const { NonZeroU64::new(24 * 3600).unwrap() },
             max_wait_s: 30,
             event_keep_alive_ms: 10_000,
             unready_ms: 0,
@@ -60,6 +64,12 @@ impl Settings {
     /// How long an outcome is kept.
     pub(super) fn result_ttl(&self) -> Duration {
         Duration::from_secs(self.result_ttl_s)
+    }
+
+    /// How long a job may wait for its outcome.
+    #[must_use]
+    pub fn deadline(&self) -> Duration {
+        Duration::from_secs(self.deadline_s.get())
     }
 
     /// Longest time that a `Prefer: wait` is granted.

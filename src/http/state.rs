@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::decode::Decoder;
 use super::health::Readiness;
+use super::pace::Pace;
 use super::{FrontEnd, Settings};
 use crate::broker::Broker;
 use crate::job::JobId;
@@ -27,6 +28,8 @@ pub struct State {
     pub settings: Settings,
     /// The last word on whether work can be taken.
     pub readiness: Readiness,
+    /// How fast the queue drains.
+    pub pace: Pace,
     /// Cancelled once the front end is told to stop.
     pub shutdown: CancellationToken,
 }
@@ -48,6 +51,7 @@ impl State {
             room: Arc::new(Semaphore::new(room)),
             settings,
             readiness: Readiness::default(),
+            pace: Pace::default(),
             shutdown,
         }
     }

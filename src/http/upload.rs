@@ -3,7 +3,7 @@
 //! The order is the promise: read, reserve, publish, and only then 202. What can't be read leaves nothing
 //! behind; what can't be queued takes its reservation back.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use actix_web::http::header::{LOCATION, RETRY_AFTER};
 use actix_web::web::{Bytes, Data, Payload};
@@ -16,16 +16,22 @@ use super::body::{self, Limits};
 use super::error::{ApiError, Problem, refuse};
 use super::form::{self, Upload};
 use super::state::State;
-use super::{prefer, result};
+use super::{cancel_after, prefer, result};
 use crate::broker::PublishError;
 use crate::job::{Job, JobId};
-use crate::store::{Entry, RESERVED};
+use crate::store::Entry;
 
-/// Seconds after which a client may come back for a result.
-pub const COME_BACK: u64 = 1;
 /// Pictures of one request that are in work at once: enough to share the queue's commits, few enough that
 /// one client does not take every turn to decode.
 const AT_ONCE: usize = 16;
+
+/// What holds for all pictures of a request.
+#[derive(Clone, Copy)]
+struct Terms {
+    accepted_at: SystemTime,
+    /// How long each may wait for its outcome.
+    deadline: Duration,
+}
 
 /// The answer to one upload, or to each of several.
 #[derive(Serialize)]
@@ -69,9 +75,12 @@ pub async fn classify(request: HttpRequest, mut payload: Payload, state: Data<St
 }
 
 async fn take(request: &HttpRequest, payload: &mut Payload, state: &State) -> Result<HttpResponse, ApiError> {
-    let accepted_at = SystemTime::now();
     let headers = request.headers();
     let settings = &state.settings;
+    let terms = Terms {
+        accepted_at: SystemTime::now(),
+        deadline: cancel_after::deadline(headers, settings.deadline())?,
+    };
     let is_form = form::is_form(headers);
     let limits = Limits {
         max_bytes: if is_form {
@@ -89,13 +98,13 @@ async fn take(request: &HttpRequest, payload: &mut Payload, state: &State) -> Re
             Some(only) if uploads.is_empty() => only.picture?,
             last => {
                 uploads.extend(last);
-                return Ok(take_several(state, uploads, accepted_at).await);
+                return Ok(take_several(state, uploads, terms).await);
             }
         }
     } else {
         body.bytes.clone()
     };
-    let id = accept(state, picture, accepted_at).await?;
+    let id = accept(state, picture, terms).await?;
     // A client that waits for its result holds no memory for its upload.
     drop(body);
     Ok(respond(request, state, id).await)
@@ -115,15 +124,15 @@ async fn respond(request: &HttpRequest, state: &State, id: JobId) -> HttpRespons
     }
     HttpResponse::Accepted()
         .insert_header((LOCATION, format!("/result/{id}")))
-        .insert_header((RETRY_AFTER, COME_BACK))
+        .insert_header((RETRY_AFTER, state.pace.until_answered()))
         .json(Accepted { inference_id: id })
 }
 
 /// Each upload on its own; a refusal only if none could be taken.
-async fn take_several(state: &State, uploads: Vec<Upload>, accepted_at: SystemTime) -> HttpResponse {
+async fn take_several(state: &State, uploads: Vec<Upload>, terms: Terms) -> HttpResponse {
     let accepting = uploads.into_iter().map(|upload| async move {
         let accepted = match upload.picture {
-            Ok(picture) => accept(state, picture, accepted_at).await,
+            Ok(picture) => accept(state, picture, terms).await,
             Err(error) => Err(error),
         };
         (upload.filename, accepted)
@@ -149,28 +158,29 @@ async fn take_several(state: &State, uploads: Vec<Upload>, accepted_at: SystemTi
     match worst {
         Some((mut response, problem)) if !any => response.json(Refused { problem, several }),
         _ => HttpResponse::Accepted()
-            .insert_header((RETRY_AFTER, COME_BACK))
+            .insert_header((RETRY_AFTER, state.pace.until_answered()))
             .json(several),
     }
 }
 
 /// Reads, reserves, publishes.
-async fn accept(state: &State, upload: Bytes, accepted_at: SystemTime) -> Result<JobId, ApiError> {
+async fn accept(state: &State, upload: Bytes, terms: Terms) -> Result<JobId, ApiError> {
     let picture = state.decoder.decode(upload).await?;
     let job = Job {
         id: JobId::issue(),
         picture,
         result_ttl: state.settings.result_ttl(),
-        accepted_at,
+        accepted_at: terms.accepted_at,
     };
     let id = job.id;
     state
         .store
-        .reserve(id, RESERVED.max(job.result_ttl))
+        .reserve(id, terms.deadline, job.result_ttl)
         .await
         .map_err(ApiError::Store)?;
-    match state.broker.publish(&job).await {
+    match state.broker.publish(&job, terms.deadline).await {
         Ok(()) => {
+            state.pace.note_queued();
             tracing::debug!(inference_id = %id, "queued");
             Ok(id)
         }
@@ -182,7 +192,9 @@ async fn accept(state: &State, upload: Bytes, accepted_at: SystemTime) -> Result
             }
             Err(match refused {
                 PublishError::Broker(error) => ApiError::Broker(error),
-                PublishError::Full | PublishError::Unconfirmed => ApiError::Full,
+                PublishError::Full | PublishError::Unconfirmed => ApiError::Full {
+                    retry_after_s: state.pace.until_room(),
+                },
             })
         }
     }

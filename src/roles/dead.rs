@@ -2,6 +2,8 @@
 //!
 //! Opens both seams; knows nothing of how a broker keeps what is buried.
 
+use std::time::Duration;
+
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
 
@@ -10,7 +12,6 @@ use crate::broker::Buried;
 use crate::cli::{Dead, DeadJobs};
 use crate::config::Config;
 use crate::job::{Job, JobId, Picture};
-use crate::store::RESERVED;
 
 /// Does what is asked, and closes.
 pub async fn run(asked: &Dead, config: Config) -> anyhow::Result<()> {
@@ -18,7 +19,7 @@ pub async fn run(asked: &Dead, config: Config) -> anyhow::Result<()> {
     let done = match asked {
         Dead::List(flags) => list(&seams, flags.json).await,
         Dead::Show(jobs) => show(&seams, jobs).await,
-        Dead::Replay(jobs) => replay(&seams, jobs).await,
+        Dead::Replay(jobs) => replay(&seams, jobs, config.http.deadline()).await,
         Dead::Drop(jobs) => forget(&seams, jobs).await,
     };
     seams.close().await;
@@ -62,7 +63,7 @@ async fn show(seams: &Seams, jobs: &DeadJobs) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn replay(seams: &Seams, jobs: &DeadJobs) -> anyhow::Result<()> {
+async fn replay(seams: &Seams, jobs: &DeadJobs, deadline: Duration) -> anyhow::Result<()> {
     for Buried { id, body, .. } in chosen(seams, jobs).await? {
         let job = Job::decode(&body).with_context(|| format!("{id} can't be replayed: drop it"))?;
         let job = Job {
@@ -70,8 +71,8 @@ async fn replay(seams: &Seams, jobs: &DeadJobs) -> anyhow::Result<()> {
             ..job
         };
         // In this order a crash leaves the job in both places, and never in none.
-        seams.store.reserve(job.id, RESERVED.max(job.result_ttl)).await?;
-        if let Err(error) = seams.broker.publish(&job).await {
+        seams.store.reserve(job.id, deadline, job.result_ttl).await?;
+        if let Err(error) = seams.broker.publish(&job, deadline).await {
             // A reservation that stays says nothing to anybody, and expires.
             let _ = seams.store.release(job.id).await;
             return Err(error).with_context(|| format!("{id} stays where it is"));

@@ -18,12 +18,14 @@ use crate::job::{JobId, Outcome};
 ///
 /// Every implementation promises:
 /// - The first outcome of a job wins: later ones change nothing and count as success.
+/// - A job that is not finished by its deadline has [`Outcome::Expired`] from then on, whether a worker runs or not.
 /// - Every method may be repeated after an error: an unknown result of a write is harmless.
 /// - Nothing fails for longer than the server is away; lost connections are rebuilt without end.
 #[async_trait]
 pub trait ResultStore: Send + Sync {
-    /// Notes that this id was issued, so that it reads as queued until it is finished or `ttl` has passed.
-    async fn reserve(&self, id: JobId, ttl: Duration) -> Result<(), StoreError>;
+    /// Notes that this id was issued: it reads as queued until it is finished, or until its `deadline`, from now on,
+    /// has passed. That it expired is told for `ttl` after.
+    async fn reserve(&self, id: JobId, deadline: Duration, ttl: Duration) -> Result<(), StoreError>;
 
     /// Takes a reservation back, after the job could not be queued.
     async fn release(&self, id: JobId) -> Result<(), StoreError>;
@@ -32,8 +34,13 @@ pub trait ResultStore: Send + Sync {
     /// is `Ok` is stored (by this call or by an earlier one).
     async fn finish(&self, finished: &[Finished]) -> Vec<Result<(), StoreError>>;
 
+    /// What is known of these jobs, in order, in one exchange; none where nothing is.
+    async fn fetch_all(&self, ids: &[JobId]) -> Result<Vec<Option<Entry>>, StoreError>;
+
     /// What is known of a job; none if nothing is.
-    async fn fetch(&self, id: JobId) -> Result<Option<Entry>, StoreError>;
+    async fn fetch(&self, id: JobId) -> Result<Option<Entry>, StoreError> {
+        Ok(self.fetch_all(&[id]).await?.pop().flatten())
+    }
 
     /// As [`ResultStore::fetch`], but while the job is queued, waits until it is finished, at most `limit`.
     async fn wait(&self, id: JobId, limit: Duration) -> Result<Option<Entry>, StoreError>;
@@ -47,9 +54,6 @@ pub trait ResultStore: Send + Sync {
     /// Disconnects, in bounded time.
     async fn close(&self);
 }
-
-/// How long an id should stay reserved: longer than a job may plausibly wait. It takes a few bytes.
-pub const RESERVED: Duration = Duration::from_secs(24 * 3600);
 
 /// What every store is opened with.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]

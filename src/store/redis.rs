@@ -1,11 +1,13 @@
 //! The store for many machines: Redis or Valkey, through fred.
 //!
-//! A reservation and an outcome are two keys, so that the first outcome wins by `SET NX` alone, and every write
-//! may be repeated. Whoever waits is woken by a published message, and looks again by itself in case it is lost.
+//! Of a job there are three keys: that it is queued, which ends with its deadline; that it was issued, which outlives
+//! that; and its outcome. So the first outcome wins by `SET NX` alone, every write may be repeated, and only Redis's
+//! clock decides. Whoever waits is woken by a published message, and looks again by itself in case it is lost.
 
 mod connect;
 mod finish;
 mod link;
+mod look;
 mod wake;
 
 use std::sync::Arc;
@@ -20,6 +22,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
 use self::connect::Links;
+use self::look::Found;
 use super::waiters::Waiters;
 use super::{Entry, Finished, ResultStore, Settings, StoreError};
 use crate::address::ServerUrl;
@@ -100,8 +103,13 @@ impl RedisStore {
         answer.map_err(|error| classify(&self.address, error))
     }
 
-    fn reservation(&self, id: JobId) -> String {
+    fn queued(&self, id: JobId) -> String {
         format!("{}:q:{id}", self.prefix)
+    }
+
+    /// Holds for how many milliseconds it is told that the job expired.
+    fn issued(&self, id: JobId) -> String {
+        format!("{}:i:{id}", self.prefix)
     }
 
     fn result(&self, id: JobId) -> String {
@@ -111,17 +119,25 @@ impl RedisStore {
 
 #[async_trait]
 impl ResultStore for RedisStore {
-    async fn reserve(&self, id: JobId, ttl: Duration) -> Result<(), StoreError> {
-        let (key, ttl, if_new) = (self.reservation(id), expiration(ttl), Some(SetOptions::NX));
-        let reserve = self
-            .links
-            .client
-            .set::<Value, _, _>(key, MARK, ttl, if_new, false);
+    async fn reserve(&self, id: JobId, deadline: Duration, ttl: Duration) -> Result<(), StoreError> {
+        let (known_for, told_ms) = (deadline.saturating_add(ttl), milliseconds(ttl));
+        let if_new = || Some(SetOptions::NX);
+        let reserve = async {
+            let both = self.links.client.pipeline();
+            let () = both
+                .set(self.issued(id), told_ms, expiration(known_for), if_new(), false)
+                .await?;
+            let () = both
+                .set(self.queued(id), MARK, expiration(deadline), if_new(), false)
+                .await?;
+            both.all::<Value>().await
+        };
         self.exchange(reserve).await.map(drop)
     }
 
     async fn release(&self, id: JobId) -> Result<(), StoreError> {
-        let release = self.links.client.del::<i64, _>(self.reservation(id));
+        let keys = vec![self.queued(id), self.issued(id)];
+        let release = self.links.client.del::<i64, _>(keys);
         self.exchange(release).await.map(drop)
     }
 
@@ -141,21 +157,25 @@ impl ResultStore for RedisStore {
             .collect()
     }
 
-    async fn fetch(&self, id: JobId) -> Result<Option<Entry>, StoreError> {
-        let keys = vec![self.result(id), self.reservation(id)];
-        let fetch = self.links.client.mget::<Vec<Option<Vec<u8>>>, _>(keys);
-        let mut found = self.exchange(fetch).await?.into_iter();
-        match (found.next().flatten(), found.next().flatten()) {
-            (Some(stored), _) => match Outcome::decode(&stored) {
-                Ok(outcome) => Ok(Some(Entry::Finished(outcome))),
-                Err(error) => Err(StoreError::Refused {
-                    address: self.address.clone(),
-                    source: Box::new(error),
-                }),
-            },
-            (None, Some(_)) => Ok(Some(Entry::Queued)),
-            (None, None) => Ok(None),
+    async fn fetch_all(&self, ids: &[JobId]) -> Result<Vec<Option<Entry>>, StoreError> {
+        let found = self.look(ids).await?;
+        let overdue = found.iter().zip(ids).filter_map(|(found, id)| match found {
+            Found::Overdue { told_for } => Some(Finished {
+                id: *id,
+                outcome: Outcome::Expired,
+                ttl: *told_for,
+            }),
+            _ => None,
+        });
+        let overdue: Vec<Finished> = overdue.collect();
+        if overdue.is_empty() {
+            return Ok(found.into_iter().map(Found::entry).collect());
         }
+        // Told only once it is stored: an answer of the model may have come first.
+        for stored in self.finish(&overdue).await {
+            stored?;
+        }
+        Ok(self.look(ids).await?.into_iter().map(Found::entry).collect())
     }
 
     async fn wait(&self, id: JobId, limit: Duration) -> Result<Option<Entry>, StoreError> {
@@ -174,7 +194,7 @@ impl ResultStore for RedisStore {
     }
 
     async fn erase(&self, id: JobId) -> Result<bool, StoreError> {
-        let keys = vec![self.result(id), self.reservation(id)];
+        let keys = vec![self.result(id), self.queued(id), self.issued(id)];
         let erase = self.links.client.del::<i64, _>(keys);
         self.exchange(erase).await.map(|count| count > 0)
     }
@@ -199,10 +219,14 @@ fn channel(prefix: &str) -> String {
 }
 
 fn expiration(ttl: Duration) -> Option<Expiration> {
-    // Redis takes no time to live of zero.
-    Some(Expiration::PX(
-        i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX).max(1),
-    ))
+    Some(Expiration::PX(milliseconds(ttl)))
+}
+
+/// Redis takes no time to live of zero, and none that ends after its clock does.
+fn milliseconds(ttl: Duration) -> i64 {
+    i64::try_from(ttl.as_millis())
+        .unwrap_or(i64::MAX)
+        .clamp(1, i64::MAX / 4)
 }
 
 /// Redis tells by the first word of its answer what is wrong.

@@ -1,7 +1,7 @@
 //! The embedded store: a table of reservations and outcomes in the database file.
 //!
 //! The first outcome wins inside one transaction. Whoever waits for an outcome is woken by the commit that
-//! stores it, in this process or in another.
+//! stores it, in this process or in another. Times are those of the machine's clock, which all its processes share.
 
 mod wake;
 
@@ -19,6 +19,8 @@ use crate::job::{JobId, Outcome};
 
 /// How often what has expired is removed.
 const SWEEP: Duration = Duration::from_secs(10);
+/// How often a waiter looks by itself: a deadline passes without a commit.
+const LOOK: Duration = Duration::from_secs(1);
 /// Rows removed in one transaction, so that nobody waits long for one.
 const SWEPT_AT_ONCE: usize = 1000;
 
@@ -48,13 +50,14 @@ impl SqliteStore {
 
 #[async_trait]
 impl ResultStore for SqliteStore {
-    async fn reserve(&self, id: JobId, ttl: Duration) -> Result<(), StoreError> {
-        let expires = expiry(ttl);
+    async fn reserve(&self, id: JobId, deadline: Duration, ttl: Duration) -> Result<(), StoreError> {
+        let (overdue, expires) = (expiry(deadline), expiry(deadline.saturating_add(ttl)));
         let reserve = move |connection: &Connection| {
-            let statement = "INSERT INTO results (id, expires_ms) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+            let statement = "INSERT INTO results (id, deadline_ms, expires_ms) VALUES (?1, ?2, ?3)
+                ON CONFLICT DO NOTHING";
             connection
                 .prepare_cached(statement)?
-                .execute(params![id.as_bytes(), expires])
+                .execute(params![id.as_bytes(), overdue, expires])
         };
         Ok(self.database.write(reserve).await.map(drop)?)
     }
@@ -89,26 +92,27 @@ impl ResultStore for SqliteStore {
             .collect()
     }
 
-    async fn fetch(&self, id: JobId) -> Result<Option<Entry>, StoreError> {
-        let outcome = |connection: &Connection| {
-            let statement = "SELECT outcome FROM results WHERE id = ?1 AND expires_ms > ?2";
-            let mut statement = connection.prepare_cached(statement)?;
-            let row = statement.query_row(params![id.as_bytes(), now_ms()], |row| {
-                row.get::<_, Option<Vec<u8>>>(0)
-            });
-            row.optional()
-        };
-        match self.database.read(outcome)? {
-            None => Ok(None),
-            Some(None) => Ok(Some(Entry::Queued)),
-            Some(Some(stored)) => match Outcome::decode(&stored) {
-                Ok(outcome) => Ok(Some(Entry::Finished(outcome))),
-                Err(error) => Err(StoreError::Refused {
-                    address: format!("sqlite:{}", self.database.path().display()),
-                    source: Box::new(error),
-                }),
-            },
+    async fn fetch_all(&self, ids: &[JobId]) -> Result<Vec<Option<Entry>>, StoreError> {
+        let now = now_ms();
+        let found = self.database.read(|connection| find(connection, ids, now))?;
+        let overdue = found.iter().zip(ids).filter_map(|(found, id)| match found {
+            Some(Found {
+                outcome: None,
+                deadline_ms: Some(deadline_ms),
+                expires_ms,
+            }) if *deadline_ms <= now => Some((*id.as_bytes(), Outcome::Expired.encode(), *expires_ms)),
+            _ => None,
+        });
+        let overdue: Vec<Row> = overdue.collect();
+        if overdue.is_empty() {
+            return found.into_iter().map(|found| self.entry(found)).collect();
         }
+        // Told only once it is stored: an answer of the model may have come first.
+        self.database
+            .write_durably(move |connection| insert_outcomes(connection, &overdue))
+            .await?;
+        let found = self.database.read(|connection| find(connection, ids, now))?;
+        found.into_iter().map(|found| self.entry(found)).collect()
     }
 
     async fn wait(&self, id: JobId, limit: Duration) -> Result<Option<Entry>, StoreError> {
@@ -120,7 +124,8 @@ impl ResultStore for SqliteStore {
                 Some(Entry::Queued) => {}
                 known => return Ok(known),
             }
-            if timeout_at(deadline, woken).await.is_err() {
+            let look = deadline.min(Instant::now() + LOOK);
+            if timeout_at(look, woken).await.is_err() && look == deadline {
                 return self.fetch(id).await;
             }
         }
@@ -146,6 +151,48 @@ impl ResultStore for SqliteStore {
     }
 
     async fn close(&self) {}
+}
+
+/// A row of a job that is known.
+struct Found {
+    outcome: Option<Vec<u8>>,
+    deadline_ms: Option<i64>,
+    expires_ms: i64,
+}
+
+impl SqliteStore {
+    fn entry(&self, found: Option<Found>) -> Result<Option<Entry>, StoreError> {
+        match found {
+            None => Ok(None),
+            Some(Found { outcome: None, .. }) => Ok(Some(Entry::Queued)),
+            Some(Found {
+                outcome: Some(stored),
+                ..
+            }) => match Outcome::decode(&stored) {
+                Ok(outcome) => Ok(Some(Entry::Finished(outcome))),
+                Err(error) => Err(StoreError::Refused {
+                    address: format!("sqlite:{}", self.database.path().display()),
+                    source: Box::new(error),
+                }),
+            },
+        }
+    }
+}
+
+fn find(connection: &Connection, ids: &[JobId], now: i64) -> rusqlite::Result<Vec<Option<Found>>> {
+    let statement = "SELECT outcome, deadline_ms, expires_ms FROM results WHERE id = ?1 AND expires_ms > ?2";
+    let mut statement = connection.prepare_cached(statement)?;
+    let found = ids.iter().map(|id| {
+        let row = statement.query_row(params![id.as_bytes(), now], |row| {
+            Ok(Found {
+                outcome: row.get(0)?,
+                deadline_ms: row.get(1)?,
+                expires_ms: row.get(2)?,
+            })
+        });
+        row.optional()
+    });
+    found.collect()
 }
 
 type Row = ([u8; 16], Vec<u8>, i64);

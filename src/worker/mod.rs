@@ -101,7 +101,7 @@ impl Worker {
         let (predicted, to_store) = mpsc::channel(1);
         let finisher = tokio::spawn(
             Finisher {
-                store,
+                store: Arc::clone(&store),
                 shutdown: shutdown.clone(),
             }
             .run(to_store),
@@ -109,6 +109,7 @@ impl Worker {
         let predictor = Predictor {
             name,
             engine,
+            store,
             finished: predicted,
         };
         let batching = Batching {

@@ -1,17 +1,19 @@
 //! From deliveries to outcomes: one forward pass for a batch, and halves of it when the model rejects one. A job
 //! that is suspected of killing workers is asked about alone.
 //!
-//! In come batches, out go settled pairs of delivery and outcome. Knows the engine; stores nothing.
+//! In come batches, out go settled pairs of delivery and outcome. What nobody waits for any more, since it was
+//! cancelled or its deadline has passed, is not asked about. Knows the engine; stores nothing.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::mpsc;
 
 use super::engine::{Answer, Engine, EngineError};
 use crate::broker::{Delivery, Standing};
-use crate::job::{Failure, FailureCode, Job, ModelName, Outcome, Prediction, Timings};
+use crate::job::{Failure, FailureCode, Job, JobId, ModelName, Outcome, Prediction, Timings};
 use crate::model::{ModelCard, ModelError};
-use crate::store::Finished;
+use crate::store::{Entry, Finished, ResultStore};
 
 /// How long an outcome is kept whose job can't be read, and so can't say.
 const UNREADABLE_TTL: Duration = Duration::from_secs(3600);
@@ -27,6 +29,7 @@ pub struct Predicted {
 pub struct Predictor {
     pub name: String,
     pub engine: Engine,
+    pub store: Arc<dyn ResultStore>,
     pub finished: mpsc::Sender<Vec<Predicted>>,
 }
 
@@ -39,12 +42,13 @@ impl Predictor {
         for delivery in batch {
             match check(&delivery, self.engine.card()) {
                 None => readable.push(delivery),
-                Some(failure) => predicted.push(fail(delivery, failure)),
+                Some(outcome) => predicted.push(without_model(delivery, outcome)),
             }
         }
-        self.log(&readable);
+        let awaited = self.drop_ended(readable).await;
+        self.log(&awaited);
         // Suspects come first, from the end: if another kills this worker, it is not their death.
-        let (suspects, clear): (Vec<_>, Vec<_>) = readable
+        let (suspects, clear): (Vec<_>, Vec<_>) = awaited
             .into_iter()
             .partition(|delivery| delivery.standing == Standing::Suspect);
         let mut parts = vec![clear];
@@ -58,11 +62,9 @@ impl Predictor {
                 Ok(answer) => predicted.extend(self.conclude(part, &answer, started)),
                 Err(EngineError::Model(ModelError::Rejected(detail))) => match part.len() {
                     1 => {
-                        let failure = Failure {
-                            code: FailureCode::Rejected,
-                            detail,
-                        };
-                        predicted.extend(part.into_iter().map(|delivery| fail(delivery, failure.clone())));
+                        let failed = failed(FailureCode::Rejected, detail);
+                        let part = part.into_iter();
+                        predicted.extend(part.map(|delivery| without_model(delivery, failed.clone())));
                     }
                     several => {
                         parts.push(part.split_off(several / 2));
@@ -75,6 +77,31 @@ impl Predictor {
         // A finisher that is gone tells why itself; dropped deliveries return to the queue.
         let _ = self.finished.send(predicted).await;
         Ok(())
+    }
+
+    /// Takes off the queue what has an outcome already. A store that is away does not stop the work: what it does not
+    /// take, the finisher holds.
+    async fn drop_ended(&self, batch: Vec<Delivery>) -> Vec<Delivery> {
+        let ids: Vec<JobId> = batch.iter().map(|delivery| delivery.id).collect();
+        let entries = match self.store.fetch_all(&ids).await {
+            Ok(entries) => entries,
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::debug!(error, "some of a batch may be cancelled or overdue");
+                return batch;
+            }
+        };
+        let mut awaited = Vec::with_capacity(batch.len());
+        for (delivery, entry) in batch.into_iter().zip(entries) {
+            match entry {
+                Some(Entry::Finished(_)) => {
+                    tracing::debug!(inference = %delivery.id, "has its outcome: not asked about");
+                    delivery.ack();
+                }
+                Some(Entry::Queued) | None => awaited.push(delivery),
+            }
+        }
+        awaited
     }
 
     fn log(&self, batch: &[Delivery]) {
@@ -131,19 +158,18 @@ impl Predictor {
     }
 }
 
-/// Why a delivery can't be asked about, if it can't.
-fn check(delivery: &Delivery, card: &ModelCard) -> Option<Failure> {
-    if delivery.standing == Standing::Condemned {
-        return Some(Failure {
-            code: FailureCode::Poison,
-            detail: "workers died each time they had this picture in hand, also when it was alone".to_owned(),
-        });
+/// How a delivery ends that can't be asked about, if it can't.
+fn check(delivery: &Delivery, card: &ModelCard) -> Option<Outcome> {
+    match delivery.standing {
+        Standing::Overdue => return Some(Outcome::Expired),
+        Standing::Condemned => {
+            let detail = "workers died each time they had this picture in hand, also when it was alone";
+            return Some(failed(FailureCode::Poison, detail.to_owned()));
+        }
+        Standing::Clear | Standing::Suspect => {}
     }
     match &delivery.job {
-        Err(error) => Some(Failure {
-            code: FailureCode::Unreadable,
-            detail: error.to_string(),
-        }),
+        Err(error) => Some(failed(FailureCode::Unreadable, error.to_string())),
         Ok(Job { picture, .. }) if (picture.width(), picture.height()) != (card.width, card.height) => {
             let detail = format!(
                 "the model takes pictures of {}×{} pixels, and this one has {}×{}",
@@ -152,22 +178,27 @@ fn check(delivery: &Delivery, card: &ModelCard) -> Option<Failure> {
                 picture.width(),
                 picture.height()
             );
-            Some(Failure {
-                code: FailureCode::Rejected,
-                detail,
-            })
+            Some(failed(FailureCode::Rejected, detail))
         }
         Ok(_) => None,
     }
 }
 
-fn fail(delivery: Delivery, error: Failure) -> Predicted {
-    tracing::warn!(inference = %delivery.id, code = ?error.code, "failed: {}", error.detail);
+fn failed(code: FailureCode, detail: String) -> Outcome {
+    Outcome::Failed {
+        error: Failure { code, detail },
+    }
+}
+
+fn without_model(delivery: Delivery, outcome: Outcome) -> Predicted {
+    if let Outcome::Failed { error } = &outcome {
+        tracing::warn!(inference = %delivery.id, code = ?error.code, "failed: {}", error.detail);
+    }
     let ttl = delivery.job.as_ref().map_or(UNREADABLE_TTL, |job| job.result_ttl);
     Predicted {
         finished: Finished {
             id: delivery.id,
-            outcome: Outcome::Failed { error },
+            outcome,
             ttl,
         },
         delivery,

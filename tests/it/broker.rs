@@ -13,9 +13,13 @@ use crate::harness::{eventually, stays_pending, within};
 pub mod amqp;
 mod closing;
 mod consuming;
+mod overdue;
 mod publishing;
 pub mod sqlite;
 mod suspects;
+
+/// A deadline that no test reaches.
+const LONG: Duration = Duration::from_secs(3_600);
 
 /// A queue of one implementation, empty at first.
 pub trait Queue: Sized + Sync {
@@ -97,6 +101,10 @@ contract! {
         queues_of_other_names_are_apart,
         a_reachable_queue_is_ready,
     }
+    overdue {
+        a_job_past_its_deadline_is_still_delivered,
+        jobs_past_their_deadline_hold_up_no_other,
+    }
     suspects {
         a_job_that_outlives_its_consumers_is_suspected_and_then_condemned,
         a_consumer_has_one_suspect_in_hand_beside_other_jobs,
@@ -120,7 +128,7 @@ async fn publish(broker: &Arc<dyn Broker>, count: usize) -> Vec<JobId> {
     let mut published = Vec::new();
     for _ in 0..count {
         let job = job();
-        within("a publish is confirmed", broker.publish(&job))
+        within("a publish is confirmed", broker.publish(&job, LONG))
             .await
             .unwrap();
         published.push(job.id);
@@ -133,7 +141,7 @@ async fn fill(broker: &Arc<dyn Broker>) -> HashSet<JobId> {
     let mut accepted = HashSet::new();
     for _ in 0..1_000 {
         let job = job();
-        match broker.publish(&job).await {
+        match broker.publish(&job, LONG).await {
             Ok(()) => accepted.insert(job.id),
             Err(PublishError::Full) => return accepted,
             Err(error) => panic!("not full, but: {error:?}"),

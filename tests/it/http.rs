@@ -1,5 +1,6 @@
 //! The front end over real sockets, with the embedded broker and store behind it.
 
+mod deadlines;
 mod faults;
 mod lifecycle;
 mod limits;

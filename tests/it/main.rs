@@ -18,3 +18,4 @@ mod life;
 mod model;
 mod store;
 mod train;
+mod unwanted;

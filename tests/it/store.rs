@@ -9,6 +9,7 @@ use mnistq::store::{Entry, Finished, ResultStore};
 
 use crate::harness::{eventually, stays_pending, within};
 
+mod deadlines;
 mod lifetimes;
 mod outcomes;
 pub mod redis;
@@ -77,6 +78,13 @@ contract! {
         outcomes_survive_the_end_of_every_process,
         stores_with_other_prefixes_are_apart,
         a_reachable_store_is_ready,
+    }
+    deadlines {
+        a_job_that_is_not_finished_by_its_deadline_has_expired,
+        an_answer_after_the_deadline_changes_nothing,
+        an_answer_before_the_deadline_stays,
+        a_wait_ends_with_the_deadline,
+        many_jobs_are_looked_up_in_order,
     }
     waiting {
         waiting_ends_at_once_when_there_is_nothing_to_wait_for,

@@ -180,9 +180,11 @@ impl Pump {
             id,
             body,
             redeliveries,
+            overdue,
         } = incoming;
         let standing = match source {
             Source::Jobs => Standing::Clear,
+            Source::Dead if overdue => Standing::Overdue,
             Source::Suspects if redeliveries < LIVES => Standing::Suspect,
             Source::Suspects | Source::Dead => Standing::Condemned,
         };
@@ -225,6 +227,7 @@ fn parcel(queue: &str, message: &Message, reason: Option<String>) -> Parcel {
         queue: queue.to_owned(),
         id: message.id,
         body: message.body.clone(),
+        deadline: None,
         reason,
     }
 }

@@ -57,6 +57,8 @@ pub struct Parcel {
     pub id: JobId,
     /// The job's wire form, or what was in its place.
     pub body: Vec<u8>,
+    /// After how long RabbitMQ takes it out of the queue, if it is still there.
+    pub deadline: Option<Duration>,
     /// Why it is there, for the operator.
     pub reason: Option<String>,
 }
@@ -301,6 +303,13 @@ impl<'a> Session<'a> {
             .with_content_type(CONTENT_TYPE)
             .with_delivery_mode(DELIVERY_MODE_PERSISTENT)
             .with_message_id(&parcel.id.to_string());
+        // A longer one than RabbitMQ takes is as good as none.
+        if let Some(milliseconds) = parcel
+            .deadline
+            .and_then(|deadline| u32::try_from(deadline.as_millis()).ok())
+        {
+            properties.with_expiration(&milliseconds.to_string());
+        }
         if let Some(reason) = parcel.reason {
             properties.with_headers(why(&reason));
         }

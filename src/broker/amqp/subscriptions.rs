@@ -1,7 +1,7 @@
 //! A consumer's subscriptions to its three queues, on one channel.
 //!
 //! In come messages as RabbitMQ delivers them, out they go with where they come from and how often they came back.
-//! Takes nothing in hand. From the queue of suspects and from that of the dead it has one message at a time.
+//! Takes nothing in hand. From the queue of suspects it has one message at a time.
 
 use std::time::Duration;
 
@@ -18,6 +18,8 @@ use crate::job::{Job, JobId};
 const CANCEL: Duration = Duration::from_secs(2);
 /// Where quorum queues count how often a message came back.
 const DELIVERY_COUNT: &str = "x-delivery-count";
+/// Where RabbitMQ says why it took a message out of its queue, and what it says of one past its deadline.
+const DEATH: (&str, &str) = ("x-first-death-reason", "expired");
 
 /// Which queue a message comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +28,7 @@ pub enum Source {
     Jobs,
     /// Where suspects wait.
     Suspects,
-    /// Where RabbitMQ puts what outlived too many consumers.
+    /// Where RabbitMQ puts what is past its deadline or outlived too many consumers.
     Dead,
 }
 
@@ -42,6 +44,8 @@ pub struct Incoming {
     pub body: Vec<u8>,
     /// How often it was in hand before, counted by its queue.
     pub redeliveries: u32,
+    /// Whether RabbitMQ took it out of its queue because its deadline had passed.
+    pub overdue: bool,
 }
 
 /// All subscriptions of a link.
@@ -58,12 +62,12 @@ struct Subscription {
 }
 
 impl Subscriptions {
-    /// Subscribes; at most `prefetch` jobs come before one is acknowledged.
+    /// Subscribes; at most `prefetch` jobs, and as many dead ones, come before one is acknowledged.
     pub async fn open(link: &Link, topology: &Topology, prefetch: u16) -> Result<Self, LinkError> {
         Ok(Self {
             jobs: Subscription::open(link, (Source::Jobs, &topology.jobs), prefetch).await?,
             suspects: Subscription::open(link, (Source::Suspects, &topology.suspects), 1).await?,
-            dead: Subscription::open(link, (Source::Dead, &topology.dead), 1).await?,
+            dead: Subscription::open(link, (Source::Dead, &topology.dead), prefetch).await?,
         })
     }
 
@@ -130,6 +134,7 @@ fn read(source: Source, message: ConsumerMessage) -> Result<Incoming, LinkError>
         id: message_id(&properties).or_else(|| Job::decode(&body).ok().map(|job| job.id)),
         body,
         redeliveries: delivery_count(&properties).max(deliver.redelivered().into()),
+        overdue: matches!(header(&properties, DEATH.0), Some(FieldValue::S(why)) if why.to_string() == DEATH.1),
     })
 }
 
@@ -137,12 +142,12 @@ fn message_id(properties: &BasicProperties) -> Option<JobId> {
     properties.message_id()?.parse().ok()
 }
 
+fn header<'a>(properties: &'a BasicProperties, name: &str) -> Option<&'a FieldValue> {
+    properties.headers()?.get(&name.try_into().ok()?)
+}
+
 fn delivery_count(properties: &BasicProperties) -> u32 {
-    let count = properties.headers().and_then(|headers| {
-        let key = DELIVERY_COUNT.try_into().ok()?;
-        headers.get(&key)
-    });
-    let count = match count {
+    let count = match header(properties, DELIVERY_COUNT) {
         Some(FieldValue::l(count)) => u32::try_from(*count),
         Some(FieldValue::I(count)) => u32::try_from(*count),
         Some(FieldValue::b(count)) => u32::try_from(*count),

@@ -23,7 +23,8 @@ pub struct Topology {
     pub jobs: String,
     /// Where jobs wait that are suspected of killing consumers, which take them one by one.
     pub suspects: String,
-    /// Where RabbitMQ itself puts jobs that outlived too many consumers, until a consumer takes them to end them.
+    /// Where RabbitMQ itself puts jobs that are past their deadline or outlived too many consumers, until a consumer
+    /// takes them to end them.
     pub dead: String,
     /// Where jobs are kept that ended without a model's answer, for the operator.
     pub buried: String,
@@ -57,8 +58,13 @@ impl Topology {
     /// Makes the queues, or sees that they are as they should be. RabbitMQ writes down half-second by half-second which
     /// queues there are: one that is younger does not outlive a power failure of its only node, older ones do.
     pub async fn declare(&self, link: &Link) -> Result<(), LinkError> {
-        link.declare(durable(&self.dead, &[("x-queue-type", text("quorum"))]))
-            .await?;
+        let dead = [
+            ("x-queue-type", text("quorum")),
+            ("x-max-length", FieldValue::l(self.queue_limit.into())),
+            // While it is full, the dead stay in their queues, and RabbitMQ tries again every three minutes.
+            ("x-overflow", text("reject-publish")),
+        ];
+        link.declare(durable(&self.dead, &dead)).await?;
         let buried = [
             ("x-queue-type", text("quorum")),
             ("x-max-length", FieldValue::l(GRAVES.into())),

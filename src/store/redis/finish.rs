@@ -49,10 +49,10 @@ impl RedisStore {
         Ok(pipeline.try_all().await)
     }
 
-    /// Takes back reservations of finished jobs, in the background. They may outlive their outcomes: if this
-    /// fails, such a job reads as queued once its outcome has expired.
+    /// Takes back reservations of finished jobs, in the background. If this fails, such a job reads as queued, or as
+    /// expired, once its outcome is no longer kept.
     pub(super) fn remove_reservations(&self, ids: impl Iterator<Item = JobId>) {
-        let reservations: Vec<String> = ids.map(|id| self.reservation(id)).collect();
+        let reservations: Vec<String> = ids.flat_map(|id| [self.queued(id), self.issued(id)]).collect();
         if reservations.is_empty() {
             return;
         }

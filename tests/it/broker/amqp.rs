@@ -8,7 +8,7 @@ use amqprs::channel::BasicPublishArguments;
 use amqprs::connection::{Connection, OpenConnectionArguments};
 use mnistq::address::{Address, ServerUrl};
 use mnistq::broker::amqp::AmqpBroker;
-use mnistq::broker::{Broker, BrokerError, Settings};
+use mnistq::broker::{Broker, BrokerError, Settings, Standing};
 use mnistq::job::JobId;
 
 use super::*;
@@ -147,4 +147,49 @@ async fn a_message_of_a_stranger_is_kept_for_the_operator_and_holds_up_nobody() 
     assert!(buried[0].reason.contains("without an id"), "{}", buried[0].reason);
     consumer.close().await.unwrap();
     nothing_is_left(&queue).await;
+}
+
+#[tokio::test]
+async fn jobs_past_their_deadline_make_room_for_others_and_come_as_overdue() {
+    let queue = AmqpQueue::with_limit(5).await;
+    let broker = queue.open().await;
+    let mut late = HashSet::new();
+    for _ in 0..5 {
+        let job = job();
+        broker.publish(&job, Duration::from_millis(1)).await.unwrap();
+        late.insert(job.id);
+    }
+    eventually("no job waits", async || broker.backlog().await.unwrap() == 0).await;
+    let others: HashSet<JobId> = publish(&broker, 5).await.into_iter().collect();
+    let mut consumer = consume(&broker, 10).await;
+    let taken = take_many(&mut consumer, 10).await;
+    for delivery in &taken {
+        let expected = if late.contains(&delivery.id) {
+            Standing::Overdue
+        } else {
+            Standing::Clear
+        };
+        assert_eq!(delivery.standing, expected);
+    }
+    assert_eq!(ids(&taken), &late | &others);
+    taken.into_iter().for_each(Delivery::ack);
+    consumer.close().await.unwrap();
+    nothing_is_left(&queue).await;
+}
+
+#[tokio::test]
+async fn jobs_past_their_deadline_are_bounded_too() {
+    let queue = AmqpQueue::with_limit(5).await;
+    let broker = queue.open().await;
+    let mut accepted = 0;
+    eventually("both queues are full", async || {
+        match broker.publish(&job(), Duration::from_millis(1)).await {
+            Ok(()) => accepted += 1,
+            Err(PublishError::Full) => return true,
+            Err(error) => panic!("not full, but: {error:?}"),
+        }
+        false
+    })
+    .await;
+    assert!(accepted >= 10, "only {accepted} of 10 jobs fit");
 }

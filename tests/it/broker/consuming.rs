@@ -6,7 +6,7 @@ pub async fn a_published_job_is_delivered_whole<Q: Queue>() {
     let queue = Q::fresh().await;
     let broker = queue.open().await;
     let job = job();
-    broker.publish(&job).await.unwrap();
+    broker.publish(&job, LONG).await.unwrap();
     let mut consumer = consume(&broker, 4).await;
     let delivery = take(&mut consumer).await;
     assert_eq!(delivery.id, job.id);
@@ -22,7 +22,7 @@ pub async fn a_large_picture_is_delivered_whole<Q: Queue>() {
         picture: Picture::new(1_000, 700, pixels).unwrap(),
         ..job()
     };
-    broker.publish(&job).await.unwrap();
+    broker.publish(&job, LONG).await.unwrap();
     let mut consumer = consume(&broker, 1).await;
     assert_eq!(take(&mut consumer).await.job.as_ref(), Ok(&job));
 }

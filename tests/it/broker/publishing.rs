@@ -38,7 +38,7 @@ pub async fn a_full_queue_takes_jobs_again_once_there_is_room<Q: Queue>() {
     eventually("the queue takes a job again", async || {
         let job = job();
         last = Some(job.id);
-        match broker.publish(&job).await {
+        match broker.publish(&job, LONG).await {
             Ok(()) => true,
             Err(PublishError::Full) => false,
             Err(error) => panic!("not full, but: {error:?}"),
@@ -56,7 +56,7 @@ pub async fn many_publishers_at_once_fill_the_queue_and_lose_nothing<Q: Queue>()
             let broker = Arc::clone(&broker);
             tokio::spawn(async move {
                 let job = job();
-                match broker.publish(&job).await {
+                match broker.publish(&job, LONG).await {
                     Ok(()) => Some(job.id),
                     Err(PublishError::Full) => None,
                     Err(error) => panic!("not full, but: {error:?}"),

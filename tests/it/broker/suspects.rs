@@ -90,7 +90,7 @@ pub async fn what_is_buried_is_kept_until_it_is_exhumed<Q: Queue>() {
     assert_eq!(broker.buried().await.unwrap(), []);
     let jobs = [job(), job(), job()];
     for job in &jobs {
-        broker.publish(job).await.unwrap();
+        broker.publish(job, LONG).await.unwrap();
     }
     let mut consumer = consume(&broker, 4).await;
     for delivery in take_many(&mut consumer, 3).await {

@@ -67,8 +67,8 @@ async fn fails_alone<Q: Queue, R: Results>() {
             result_ttl: TTL,
             accepted_at: SystemTime::now(),
         };
-        store.reserve(job.id, TTL).await.unwrap();
-        broker.publish(&job).await.unwrap();
+        store.reserve(job.id, TTL, TTL).await.unwrap();
+        broker.publish(&job, TTL).await.unwrap();
         jobs.insert(job.id, first);
     }
 

@@ -164,7 +164,7 @@ async fn publish(broker: &Arc<dyn Broker>) -> Result<JobId, PublishError> {
         result_ttl: Duration::from_secs(3600),
         accepted_at: SystemTime::now(),
     };
-    broker.publish(&job).await.map(|()| job.id)
+    broker.publish(&job, job.result_ttl).await.map(|()| job.id)
 }
 
 async fn publish_again(broker: &Arc<dyn Broker>) -> JobId {

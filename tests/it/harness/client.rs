@@ -91,6 +91,23 @@ impl Client {
         id_in(&answer.body)
     }
 
+    /// As [`Client::upload`], for an outcome that nobody wants after some time.
+    pub async fn upload_for(&self, cancel_after: &str, picture: Vec<u8>) -> String {
+        let answer = ask(self
+            .to_classify()
+            .header("Cancel-After", cancel_after)
+            .body(picture))
+        .await;
+        assert_eq!(answer.status, StatusCode::ACCEPTED, "{answer:?}");
+        id_in(&answer.body)
+    }
+
+    /// Cancels an id, or erases its result.
+    pub async fn delete(&self, id: &str) {
+        let answer = ask(self.http.delete(format!("{}/result/{id}", self.url))).await;
+        assert_eq!(answer.status, StatusCode::NO_CONTENT, "{id}: {answer:?}");
+    }
+
     /// What the front end knows of an id.
     pub async fn result(&self, id: &str) -> Answer {
         ask(self.http.get(format!("{}/result/{id}", self.url))).await

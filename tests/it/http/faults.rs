@@ -32,7 +32,7 @@ impl NoBroker {
 
 #[async_trait]
 impl Broker for NoBroker {
-    async fn publish(&self, _: &Job) -> Result<(), PublishError> {
+    async fn publish(&self, _: &Job, _: Duration) -> Result<(), PublishError> {
         Err((self.publish)())
     }
 
@@ -72,7 +72,7 @@ struct NoStore;
 
 #[async_trait]
 impl ResultStore for NoStore {
-    async fn reserve(&self, _: JobId, _: Duration) -> Result<(), StoreError> {
+    async fn reserve(&self, _: JobId, _: Duration, _: Duration) -> Result<(), StoreError> {
         Err(store_away())
     }
 
@@ -84,7 +84,7 @@ impl ResultStore for NoStore {
         finished.iter().map(|_| Err(store_away())).collect()
     }
 
-    async fn fetch(&self, _: JobId) -> Result<Option<Entry>, StoreError> {
+    async fn fetch_all(&self, _: &[JobId]) -> Result<Vec<Option<Entry>>, StoreError> {
         Err(store_away())
     }
 

@@ -26,10 +26,10 @@ struct GatedBroker {
 
 #[async_trait]
 impl Broker for GatedBroker {
-    async fn publish(&self, job: &Job) -> Result<(), PublishError> {
+    async fn publish(&self, job: &Job, deadline: Duration) -> Result<(), PublishError> {
         self.waiting.fetch_add(1, Ordering::Relaxed);
         let _open = self.gate.acquire().await.unwrap();
-        self.inner.publish(job).await
+        self.inner.publish(job, deadline).await
     }
 
     async fn consume(&self, prefetch: NonZeroU16) -> Result<Consumer, BrokerError> {
@@ -65,8 +65,8 @@ struct WatchedStore {
 
 #[async_trait]
 impl ResultStore for WatchedStore {
-    async fn reserve(&self, id: JobId, ttl: Duration) -> Result<(), StoreError> {
-        self.inner.reserve(id, ttl).await
+    async fn reserve(&self, id: JobId, deadline: Duration, ttl: Duration) -> Result<(), StoreError> {
+        self.inner.reserve(id, deadline, ttl).await
     }
 
     async fn release(&self, id: JobId) -> Result<(), StoreError> {
@@ -77,8 +77,8 @@ impl ResultStore for WatchedStore {
         self.inner.finish(finished).await
     }
 
-    async fn fetch(&self, id: JobId) -> Result<Option<Entry>, StoreError> {
-        self.inner.fetch(id).await
+    async fn fetch_all(&self, ids: &[JobId]) -> Result<Vec<Option<Entry>>, StoreError> {
+        self.inner.fetch_all(ids).await
     }
 
     async fn wait(&self, id: JobId, limit: Duration) -> Result<Option<Entry>, StoreError> {
@@ -205,7 +205,8 @@ async fn events_end_when_the_client_has_gone() {
 async fn a_front_end_answers_for_jobs_that_another_one_took() {
     let served = Served::new();
     let id = JobId::issue();
-    served.store.reserve(id, Duration::from_secs(60)).await.unwrap();
+    let minute = Duration::from_secs(60);
+    served.store.reserve(id, minute, minute).await.unwrap();
     let response = served.get(&format!("/result/{}", id)).await;
     assert_eq!(response.json::<Value>().await.unwrap()["status"], "queued");
     served.finish(id, predicted(5)).await;

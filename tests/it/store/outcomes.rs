@@ -12,7 +12,7 @@ pub async fn a_reserved_job_is_queued<R: Results>() {
     let results = R::fresh().await;
     let (front_end, other) = (results.open().await, results.open().await);
     let id = JobId::issue();
-    front_end.reserve(id, LONG).await.unwrap();
+    front_end.reserve(id, LONG, LONG).await.unwrap();
     assert_eq!(front_end.fetch(id).await.unwrap(), Some(Entry::Queued));
     assert_eq!(other.fetch(id).await.unwrap(), Some(Entry::Queued));
 }
@@ -21,8 +21,8 @@ pub async fn a_reservation_may_be_repeated<R: Results>() {
     let results = R::fresh().await;
     let store = results.open().await;
     let id = JobId::issue();
-    store.reserve(id, LONG).await.unwrap();
-    store.reserve(id, LONG).await.unwrap();
+    store.reserve(id, LONG, LONG).await.unwrap();
+    store.reserve(id, LONG, LONG).await.unwrap();
     assert_eq!(store.fetch(id).await.unwrap(), Some(Entry::Queued));
 }
 
@@ -30,7 +30,7 @@ pub async fn a_released_job_is_unknown<R: Results>() {
     let results = R::fresh().await;
     let store = results.open().await;
     let id = JobId::issue();
-    store.reserve(id, LONG).await.unwrap();
+    store.reserve(id, LONG, LONG).await.unwrap();
     store.release(id).await.unwrap();
     assert_eq!(store.fetch(id).await.unwrap(), None);
     store.release(id).await.unwrap();
@@ -55,7 +55,7 @@ pub async fn every_kind_of_outcome_reads_as_it_was_stored<R: Results>() {
     ];
     for outcome in outcomes {
         let id = JobId::issue();
-        front_end.reserve(id, LONG).await.unwrap();
+        front_end.reserve(id, LONG, LONG).await.unwrap();
         finish(&worker, id, &outcome).await;
         assert_eq!(front_end.fetch(id).await.unwrap(), Some(Entry::Finished(outcome)));
     }
@@ -77,7 +77,7 @@ pub async fn the_first_outcome_wins_and_later_ones_count_as_success<R: Results>(
     let results = R::fresh().await;
     let (one, other) = (results.open().await, results.open().await);
     let id = JobId::issue();
-    one.reserve(id, LONG).await.unwrap();
+    one.reserve(id, LONG, LONG).await.unwrap();
     finish(&one, id, &succeeded(3)).await;
     finish(&other, id, &succeeded(8)).await;
     finish(&one, id, &Outcome::Cancelled).await;
@@ -159,7 +159,7 @@ pub async fn a_late_reservation_does_not_hide_an_outcome<R: Results>() {
     let store = results.open().await;
     let id = JobId::issue();
     finish(&store, id, &succeeded(3)).await;
-    store.reserve(id, LONG).await.unwrap();
+    store.reserve(id, LONG, LONG).await.unwrap();
     assert_eq!(
         store.fetch(id).await.unwrap(),
         Some(Entry::Finished(succeeded(3)))
@@ -170,7 +170,7 @@ pub async fn a_late_release_does_not_hide_an_outcome<R: Results>() {
     let results = R::fresh().await;
     let store = results.open().await;
     let id = JobId::issue();
-    store.reserve(id, LONG).await.unwrap();
+    store.reserve(id, LONG, LONG).await.unwrap();
     finish(&store, id, &succeeded(3)).await;
     store.release(id).await.unwrap();
     assert_eq!(

@@ -1,0 +1,165 @@
+//! How fast the queue drains, so that clients are told to come back when it makes sense.
+//!
+//! In come looks at the backlog and what this front end has queued, out go seconds. What other front ends queue is not
+//! known here: then the queue seems to drain more slowly than it does, and clients come back later.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::time::interval;
+
+use super::state::State;
+
+/// How often the backlog is looked at.
+const LOOK: Duration = Duration::from_secs(1);
+/// How far back looks count.
+const WINDOW: Duration = Duration::from_secs(15);
+/// A queue that was not seen to drain for so long has no worker.
+const STANDSTILL: Duration = Duration::from_secs(5);
+/// When to come back, in seconds, as long as nothing is known; at most; and to a queue without a worker.
+const SOON: u64 = 1;
+const LATEST: u64 = 60;
+const NO_WORKER: u64 = 10;
+/// How much of a full queue must drain before an upload has a fair chance: one of so many parts.
+const ROOM: f64 = 10.0;
+
+/// What is known of the queue's pace.
+#[derive(Default)]
+pub struct Pace {
+    queued: AtomicU64,
+    looks: Mutex<Looks>,
+}
+
+impl Pace {
+    /// Notes that this front end has queued a job.
+    pub fn note_queued(&self) {
+        self.queued.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Seconds until a job that is queued now may be answered.
+    pub fn until_answered(&self) -> u64 {
+        self.looks().until_drained(1.0)
+    }
+
+    /// Seconds until a full queue may have room.
+    pub fn until_room(&self) -> u64 {
+        self.looks().until_drained(ROOM)
+    }
+
+    fn looks(&self) -> std::sync::MutexGuard<'_, Looks> {
+        self.looks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Looks at the backlog until the front end stops. A broker that is away is not looked at.
+pub async fn watch(state: &State) {
+    let mut tick = interval(LOOK);
+    loop {
+        tokio::select! {
+            _ = tick.tick() => {}
+            () = state.shutdown.cancelled() => return,
+        }
+        if let Ok(backlog) = state.broker.backlog().await {
+            let queued = state.pace.queued.load(Ordering::Relaxed);
+            let look = Look {
+                at: Instant::now(),
+                backlog,
+                queued,
+            };
+            state.pace.looks().add(look);
+        }
+    }
+}
+
+/// The backlog at one moment, and how much this front end had queued by then.
+#[derive(Debug, Clone, Copy)]
+struct Look {
+    at: Instant,
+    backlog: u64,
+    queued: u64,
+}
+
+#[derive(Default)]
+struct Looks(VecDeque<Look>);
+
+impl Looks {
+    fn add(&mut self, look: Look) {
+        self.0.push_back(look);
+        while self.0.front().is_some_and(|first| look.at - first.at > WINDOW) {
+            self.0.pop_front();
+        }
+    }
+
+    /// Seconds until one of so many `parts` of the backlog has drained.
+    fn until_drained(&self, parts: f64) -> u64 {
+        let (Some(first), Some(last)) = (self.0.front(), self.0.back()) else {
+            return SOON;
+        };
+        let seen_for = last.at - first.at;
+        let queued = last.queued - first.queued;
+        let drained = (first.backlog + queued).saturating_sub(last.backlog);
+        if last.backlog == 0 {
+            return SOON;
+        }
+        if drained == 0 {
+            return if seen_for < STANDSTILL { SOON } else { NO_WORKER };
+        }
+        let a_second = drained as f64 / seen_for.as_secs_f64();
+        let seconds = last.backlog as f64 / parts / a_second;
+        // A float becomes the nearest number that there is.
+        (seconds.ceil() as u64).clamp(SOON, LATEST)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Looks of one a second, each a backlog and what was queued by then.
+    fn looks(seen: &[(u64, u64)]) -> Looks {
+        let (start, mut looks) = (Instant::now(), Looks::default());
+        for (&(backlog, queued), second) in seen.iter().zip(0..) {
+            let at = start + Duration::from_secs(second);
+            looks.add(Look { at, backlog, queued });
+        }
+        looks
+    }
+
+    #[test]
+    fn a_queue_that_is_empty_or_not_known_yet_is_worth_another_look_soon() {
+        assert_eq!(looks(&[]).until_drained(1.0), SOON);
+        assert_eq!(looks(&[(1_000, 0)]).until_drained(1.0), SOON);
+        assert_eq!(looks(&[(100, 0), (0, 50)]).until_drained(1.0), SOON);
+    }
+
+    #[test]
+    fn the_backlog_is_divided_by_the_rate_at_which_it_drains() {
+        let draining = looks(&[(3_000, 0), (2_900, 0), (2_800, 0)]);
+        assert_eq!(draining.until_drained(1.0), 28);
+        assert_eq!(draining.until_drained(10.0), 3);
+        let growing = looks(&[(1_000, 0), (1_100, 300), (1_200, 600)]);
+        assert_eq!(growing.until_drained(1.0), 6);
+    }
+
+    #[test]
+    fn nobody_is_sent_away_for_long() {
+        let slow = looks(&[(100_000, 0), (99_999, 0)]);
+        assert_eq!(slow.until_drained(1.0), LATEST);
+    }
+
+    #[test]
+    fn a_queue_without_a_worker_is_left_alone_for_a_while() {
+        let standing = looks(&[(5, 0), (6, 1), (6, 1), (6, 1), (7, 2), (7, 2)]);
+        assert_eq!(standing.until_drained(1.0), NO_WORKER);
+        assert_eq!(standing.until_drained(10.0), NO_WORKER);
+    }
+
+    #[test]
+    fn what_is_long_past_does_not_count() {
+        let mut seen = vec![(10_000, 0), (0, 0)];
+        seen.extend((0..20).map(|second| (100 + second, 100 + second)));
+        assert_eq!(looks(&seen).until_drained(1.0), NO_WORKER);
+    }
+}
