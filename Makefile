@@ -4,7 +4,7 @@ SHELL := /bin/sh
 # Debian keeps servers where a user's shell does not look.
 export PATH := $(PATH):/usr/sbin:/sbin
 
-.PHONY: help test lint release servers
+.PHONY: help test lint release chaos servers
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -19,6 +19,11 @@ lint: ## Check form, lints and documentation
 
 release: ## Build the executable, target/release/mnistq
 	cargo build --locked --release
+
+chaos: servers ## Break everything at random for half an hour, on RabbitMQ and Redis, and then on SQLite
+	cargo build --locked --release --bin mnistq --example chaos
+	target/release/examples/chaos --pairing cluster
+	target/release/examples/chaos --pairing embedded
 
 servers:
 	@command -v rabbitmq-server >/dev/null || .ci/install rabbitmq-server

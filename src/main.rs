@@ -28,7 +28,12 @@ fn main() -> ExitCode {
 }
 
 fn configure(command_line: &CommandLine) -> Result<Config, ConfigError> {
-    config::check_variables(&cli::variables())?;
+    let mut known = cli::variables();
+    if cfg!(debug_assertions) {
+        // See `roles::sabotage`.
+        known.insert("MNISTQ_SABOTAGE".to_owned());
+    }
+    config::check_variables(&known)?;
     Config::load(&command_line.shared)
 }
 

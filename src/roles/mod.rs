@@ -7,6 +7,8 @@ mod classify;
 mod dead;
 mod evaluate;
 mod mnist;
+#[cfg(debug_assertions)]
+mod sabotage;
 mod seams;
 mod serve;
 mod train;

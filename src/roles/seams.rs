@@ -57,11 +57,14 @@ impl Seams {
         };
         let embedded = matches!(broker_address, Address::Sqlite(_));
         tracing::info!(broker = %broker_address, store = %store_address, "opened");
-        Ok(Self {
+        let seams = Self {
             broker,
             store,
             embedded,
-        })
+        };
+        #[cfg(debug_assertions)]
+        let seams = super::sabotage::sabotaged(seams)?;
+        Ok(seams)
     }
 
     /// Closes both, in bounded time.

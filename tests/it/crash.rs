@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use crate::harness::client::{Client, PICTURES, picture};
 use crate::harness::eventually;
 use crate::harness::mnistq::Home;
+use crate::harness::moments::Moments;
 use crate::harness::process::free_port;
 use crate::harness::redis::Redis;
 
@@ -14,7 +15,7 @@ type Given = (String, u64);
 #[tokio::test]
 async fn killing_the_front_end_with_its_worker_loses_no_id_that_was_given_out() {
     let (home, port) = (Home::new(), free_port());
-    let mut moments = Moments(0x6d6e_6973_7471);
+    let mut moments = Moments::new(0x6d6e_6973_7471);
     let mut given = Vec::new();
     for _ in 0..8 {
         let front_end = home.serve_on(port, &[]).await;
@@ -34,7 +35,7 @@ async fn killing_workers_loses_no_id_that_was_given_out() {
     let home = Home::new();
     let front_end = home.serve(&["--workers", "0"]).await;
     let client = Client::new(front_end.url());
-    let mut moments = Moments(0x0064_6967_6974);
+    let mut moments = Moments::new(0x0064_6967_6974);
     let mut given = Vec::new();
     for _ in 0..4 {
         let worker = home.start(&["work", "--max-batch", "4"]);
@@ -53,7 +54,7 @@ async fn killing_workers_loses_no_id_that_was_given_out() {
 #[tokio::test]
 async fn killing_front_end_and_worker_in_turn_loses_no_id_that_was_given_out() {
     let (home, port) = (Home::new(), free_port());
-    let mut moments = Moments(0x0071_7565_7565);
+    let mut moments = Moments::new(0x0071_7565_7565);
     let mut given = Vec::new();
     let mut worker = home.start(&["work"]);
     for round in 0..6 {
@@ -129,19 +130,5 @@ async fn all_are_answered(client: &Client, given: &[Given]) {
     for (id, digit) in given {
         let outcome = client.outcome(id).await;
         assert_eq!(outcome["predicted_class"], *digit, "{id}: {outcome}");
-    }
-}
-
-/// Numbers that look random and are the same in every run (splitmix64; Steele, Lea, Flood 2014).
-struct Moments(u64);
-
-impl Moments {
-    /// The next one, from 1 to `most`.
-    fn next(&mut self, most: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        1 + ((mixed ^ (mixed >> 31)) % most as u64) as usize
     }
 }

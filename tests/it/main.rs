@@ -5,6 +5,9 @@ mod harness;
 
 mod architecture;
 mod broker;
+// Some faults happen in `examples/chaos.rs` alone.
+#[allow(dead_code)]
+mod chaos;
 mod cli;
 mod config;
 mod crash;

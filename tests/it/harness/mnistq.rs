@@ -10,6 +10,7 @@ use super::process::{Process, command, folder};
 /// A person's home: own directories for state, configuration and cache, and no settings inherited.
 pub struct Home {
     folder: TempDir,
+    variables: Vec<(String, String)>,
 }
 
 /// What a command that has ended left.
@@ -26,7 +27,16 @@ pub struct Output {
 impl Home {
     /// An empty home.
     pub fn new() -> Self {
-        Self { folder: folder() }
+        Self {
+            folder: folder(),
+            variables: Vec::new(),
+        }
+    }
+
+    /// The same with a variable in the environment of every command.
+    pub fn with_variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
     }
 
     /// Where it is: also the working directory of every command.
@@ -83,7 +93,7 @@ impl Home {
     }
 
     fn start_with(&self, arguments: &[&str], variables: &[(&str, &str)], input: &Path) -> Mnistq {
-        let mut command = command(Path::new(env!("CARGO_BIN_EXE_mnistq")), input);
+        let mut command = command(&executable(), input);
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("MNISTQ_") {
                 command.env_remove(name);
@@ -98,6 +108,7 @@ impl Home {
             .env("XDG_CACHE_HOME", self.path().join("cache"))
             .env("XDG_DATA_HOME", self.path().join("data"))
             .env_remove("RUST_LOG")
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .envs(variables.iter().copied());
         let output = folder();
         Mnistq {
@@ -105,6 +116,20 @@ impl Home {
             _output: output,
             command: arguments.join(" "),
             address: None,
+        }
+    }
+}
+
+/// What `cargo` built: for an example it does not say where.
+fn executable() -> PathBuf {
+    match option_env!("CARGO_BIN_EXE_mnistq") {
+        Some(path) => PathBuf::from(path),
+        None => {
+            let example = std::env::current_exe().expect("this program has a path");
+            let built = example.parent().and_then(Path::parent);
+            built
+                .expect("examples are built in a folder of their own")
+                .join("mnistq")
         }
     }
 }
@@ -121,6 +146,11 @@ impl Mnistq {
     /// Where a front end listens: `http://127.0.0.1:PORT`.
     pub fn url(&self) -> &str {
         self.address.as_deref().expect("only `serve` listens")
+    }
+
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.process.id()
     }
 
     /// What it has logged so far.

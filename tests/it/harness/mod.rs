@@ -6,6 +6,7 @@
 pub mod client;
 pub mod data;
 pub mod mnistq;
+pub mod moments;
 pub mod process;
 pub mod proxy;
 pub mod rabbitmq;

@@ -137,6 +137,11 @@ impl Process {
         }
     }
 
+    /// Its number, which is also that of its group.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What it has written to its standard output so far.
     pub fn stdout(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(&self.stdout).unwrap_or_default()).into_owned()

@@ -1,0 +1,179 @@
+//! Breaks one promise on purpose, for the tests that prove that such a break is found. Not in release builds.
+//!
+//! In comes what `MNISTQ_SABOTAGE` names, out go seams that do as it says.
+
+use std::num::NonZeroU16;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::time::sleep;
+
+use super::seams::Seams;
+use crate::broker::{Broker, BrokerError, Buried, Consumer, PublishError};
+use crate::job::{Job, JobId};
+use crate::store::{Entry, Finished, ResultStore, StoreError};
+
+/// The variable that names a sabotage.
+pub const VARIABLE: &str = "MNISTQ_SABOTAGE";
+/// How late the broken order does what it should have done before.
+const LATE: Duration = Duration::from_millis(100);
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sabotage {
+    /// Jobs are acknowledged before their outcome is stored.
+    AckBeforeStore,
+    /// Uploads are answered before the broker has confirmed them.
+    AnswerBeforeConfirm,
+    /// The last outcome wins.
+    LastOutcomeWins,
+    /// A connection that the broker closes in an orderly manner is not rebuilt.
+    NoReturnAfterClose,
+}
+
+/// The same seams, sabotaged if the environment says so.
+pub fn sabotaged(seams: Seams) -> anyhow::Result<Seams> {
+    let Ok(name) = std::env::var(VARIABLE) else {
+        return Ok(seams);
+    };
+    let sabotage = match name.as_str() {
+        "ack-before-store" => Sabotage::AckBeforeStore,
+        "answer-before-confirm" => Sabotage::AnswerBeforeConfirm,
+        "last-outcome-wins" => Sabotage::LastOutcomeWins,
+        "no-return-after-close" => Sabotage::NoReturnAfterClose,
+        _ => anyhow::bail!("{VARIABLE}: there is no sabotage {name:?}"),
+    };
+    tracing::warn!(name, "SABOTAGED: this process breaks a promise on purpose");
+    Ok(Seams {
+        broker: Arc::new(SabotagedBroker {
+            inner: seams.broker,
+            sabotage,
+            gone: AtomicBool::new(false),
+        }),
+        store: Arc::new(SabotagedStore {
+            inner: seams.store,
+            sabotage,
+        }),
+        embedded: seams.embedded,
+    })
+}
+
+struct SabotagedBroker {
+    inner: Arc<dyn Broker>,
+    sabotage: Sabotage,
+    gone: AtomicBool,
+}
+
+#[async_trait]
+impl Broker for SabotagedBroker {
+    async fn publish(&self, job: &Job, deadline: Duration) -> Result<(), PublishError> {
+        match self.sabotage {
+            Sabotage::AnswerBeforeConfirm => {
+                let (inner, job) = (Arc::clone(&self.inner), job.clone());
+                tokio::spawn(async move {
+                    sleep(LATE).await;
+                    let _ = inner.publish(&job, deadline).await;
+                });
+                Ok(())
+            }
+            Sabotage::NoReturnAfterClose if self.gone.load(Ordering::Relaxed) => {
+                Err(PublishError::Broker(BrokerError::Unavailable {
+                    address: "the broker that it has left".to_owned(),
+                    source: "sabotaged".into(),
+                }))
+            }
+            _ => {
+                let published = self.inner.publish(job, deadline).await;
+                if let Err(
+                    PublishError::Broker(BrokerError::Unavailable { .. }) | PublishError::Unconfirmed,
+                ) = published
+                {
+                    self.gone.store(true, Ordering::Relaxed);
+                }
+                published
+            }
+        }
+    }
+
+    async fn consume(&self, prefetch: NonZeroU16) -> Result<Consumer, BrokerError> {
+        self.inner.consume(prefetch).await
+    }
+
+    async fn backlog(&self) -> Result<u64, BrokerError> {
+        self.inner.backlog().await
+    }
+
+    async fn check(&self) -> Result<(), BrokerError> {
+        self.inner.check().await
+    }
+
+    async fn buried(&self) -> Result<Vec<Buried>, BrokerError> {
+        self.inner.buried().await
+    }
+
+    async fn exhume(&self, ids: &[JobId]) -> Result<bool, BrokerError> {
+        self.inner.exhume(ids).await
+    }
+
+    async fn close(&self) {
+        self.inner.close().await;
+    }
+}
+
+struct SabotagedStore {
+    inner: Arc<dyn ResultStore>,
+    sabotage: Sabotage,
+}
+
+#[async_trait]
+impl ResultStore for SabotagedStore {
+    async fn reserve(&self, id: JobId, deadline: Duration, ttl: Duration) -> Result<(), StoreError> {
+        self.inner.reserve(id, deadline, ttl).await
+    }
+
+    async fn release(&self, id: JobId) -> Result<(), StoreError> {
+        self.inner.release(id).await
+    }
+
+    async fn finish(&self, finished: &[Finished]) -> Vec<Result<(), StoreError>> {
+        match self.sabotage {
+            Sabotage::AckBeforeStore => {
+                let (inner, late) = (Arc::clone(&self.inner), finished.to_vec());
+                tokio::spawn(async move {
+                    sleep(LATE).await;
+                    inner.finish(&late).await
+                });
+                finished.iter().map(|_| Ok(())).collect()
+            }
+            Sabotage::LastOutcomeWins => {
+                sleep(LATE).await;
+                for Finished { id, .. } in finished {
+                    let _ = self.inner.erase(*id).await;
+                }
+                self.inner.finish(finished).await
+            }
+            _ => self.inner.finish(finished).await,
+        }
+    }
+
+    async fn fetch_all(&self, ids: &[JobId]) -> Result<Vec<Option<Entry>>, StoreError> {
+        self.inner.fetch_all(ids).await
+    }
+
+    async fn wait(&self, id: JobId, limit: Duration) -> Result<Option<Entry>, StoreError> {
+        self.inner.wait(id, limit).await
+    }
+
+    async fn erase(&self, id: JobId) -> Result<bool, StoreError> {
+        self.inner.erase(id).await
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        self.inner.check().await
+    }
+
+    async fn close(&self) {
+        self.inner.close().await;
+    }
+}
