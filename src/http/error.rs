@@ -52,6 +52,15 @@ pub enum ApiError {
         /// The longest.
         longest_s: u64,
     },
+    /// The request's key can't be used.
+    #[error("the header `Idempotency-Key` takes one key of 1 to {longest} visible characters")]
+    UnusableKey {
+        /// Characters at most.
+        longest: usize,
+    },
+    /// The request's key stands for another upload.
+    #[error("this `Idempotency-Key` was used for another picture: take a new key for each upload")]
+    KeyTaken,
     /// The body did not come in time.
     #[error("the upload did not arrive within {limit_ms} ms")]
     Slow {
@@ -140,6 +149,8 @@ impl ApiError {
             Self::Read(ReadError::TooManyPixels { .. }) => (422, "/problems/too-many-pixels", "Too many pixels"),
             Self::Read(ReadError::Unusable(_)) => (422, "/problems/unusable-image", "No digit in the image"),
             Self::Deadline { .. } => (400, "/problems/bad-deadline", "Unusable deadline"),
+            Self::UnusableKey { .. } => (400, "/problems/bad-key", "Unusable key"),
+            Self::KeyTaken => (422, "/problems/key-taken", "Key taken"),
             Self::TooLarge { .. } => (413, "/problems/too-large", "Upload too large"),
             Self::Slow { .. } => (408, "/problems/too-slow", "Upload too slow"),
             Self::Body(_) => (400, "/problems/bad-body", "Unreadable body"),

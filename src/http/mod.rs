@@ -10,6 +10,7 @@ mod error;
 mod events;
 mod form;
 mod health;
+mod idempotency;
 mod pace;
 mod prefer;
 mod result;

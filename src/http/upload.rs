@@ -6,31 +6,34 @@
 use std::time::{Duration, SystemTime};
 
 use actix_web::http::header::{LOCATION, RETRY_AFTER};
-use actix_web::web::{Bytes, Data, Payload};
+use actix_web::web::{self, Bytes, Data, Payload};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use futures_util::StreamExt;
 use futures_util::stream::iter;
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 
 use super::body::{self, Limits};
 use super::error::{ApiError, Problem, refuse};
 use super::form::{self, Upload};
 use super::state::State;
-use super::{cancel_after, prefer, result};
+use super::{cancel_after, idempotency, prefer, result};
 use crate::broker::PublishError;
 use crate::job::{Job, JobId};
-use crate::store::Entry;
+use crate::store::{Claim, Entry};
 
 /// Pictures of one request that are in work at once: enough to share the queue's commits, few enough that
 /// one client does not take every turn to decode.
 const AT_ONCE: usize = 16;
 
 /// What holds for all pictures of a request.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Terms {
     accepted_at: SystemTime,
     /// How long each may wait for its outcome.
     deadline: Duration,
+    /// The client's own name for it.
+    key: Option<String>,
 }
 
 /// The answer to one upload, or to each of several.
@@ -80,6 +83,7 @@ async fn take(request: &HttpRequest, payload: &mut Payload, state: &State) -> Re
     let terms = Terms {
         accepted_at: SystemTime::now(),
         deadline: cancel_after::deadline(headers, settings.deadline())?,
+        key: idempotency::key(headers)?,
     };
     let is_form = form::is_form(headers);
     let limits = Limits {
@@ -130,7 +134,12 @@ async fn respond(request: &HttpRequest, state: &State, id: JobId) -> HttpRespons
 
 /// Each upload on its own; a refusal only if none could be taken.
 async fn take_several(state: &State, uploads: Vec<Upload>, terms: Terms) -> HttpResponse {
-    let accepting = uploads.into_iter().map(|upload| async move {
+    let accepting = uploads.into_iter().enumerate().map(|(place, upload)| {
+        // A request's key stands for each of its uploads by its place.
+        let key = terms.key.as_ref().map(|key| format!("{key}/{place}"));
+        (upload, Terms { key, ..terms.clone() })
+    });
+    let accepting = accepting.map(|(upload, terms)| async move {
         let accepted = match upload.picture {
             Ok(picture) => accept(state, picture, terms).await,
             Err(error) => Err(error),
@@ -163,16 +172,26 @@ async fn take_several(state: &State, uploads: Vec<Upload>, terms: Terms) -> Http
     }
 }
 
-/// Reads, reserves, publishes.
+/// Reads, reserves, publishes. An upload that comes again under its key is published again unless it is finished: it
+/// is not known how far the first one came, and a job that comes twice is answered once.
 async fn accept(state: &State, upload: Bytes, terms: Terms) -> Result<JobId, ApiError> {
-    let picture = state.decoder.decode(upload).await?;
+    let picture = state.decoder.decode(upload.clone()).await?;
+    let id = match &terms.key {
+        None => JobId::issue(),
+        Some(key) => {
+            let id = claim(state, key, upload, terms.deadline).await?;
+            if let Some(Entry::Finished(_)) = state.store.fetch(id).await.map_err(ApiError::Store)? {
+                return Ok(id);
+            }
+            id
+        }
+    };
     let job = Job {
-        id: JobId::issue(),
+        id,
         picture,
         result_ttl: state.settings.result_ttl(),
         accepted_at: terms.accepted_at,
     };
-    let id = job.id;
     state
         .store
         .reserve(id, terms.deadline, job.result_ttl)
@@ -187,7 +206,10 @@ async fn accept(state: &State, upload: Bytes, terms: Terms) -> Result<JobId, Api
         // It may have been queued: then it will be answered, and the reservation stays for it.
         Err(PublishError::Unconfirmed) => Err(ApiError::Unconfirmed { id }),
         Err(refused) => {
-            if let Err(error) = state.store.release(id).await {
+            // Under the same key it may have been queued by another request, which needs the reservation.
+            if terms.key.is_none()
+                && let Err(error) = state.store.release(id).await
+            {
                 tracing::debug!(inference_id = %id, %error, "the reservation stays until it expires");
             }
             Err(match refused {
@@ -197,5 +219,26 @@ async fn accept(state: &State, upload: Bytes, terms: Terms) -> Result<JobId, Api
                 },
             })
         }
+    }
+}
+
+/// The id that a key stands for.
+async fn claim(state: &State, key: &str, upload: Bytes, deadline: Duration) -> Result<JobId, ApiError> {
+    // A large upload must not hold up others.
+    let hashed = web::block(move || Sha256::digest(upload).into()).await;
+    let claim = Claim {
+        id: JobId::issue(),
+        fingerprint: hashed.map_err(|_| ApiError::Broken)?,
+    };
+    let ttl = deadline.saturating_add(state.settings.result_ttl());
+    let held = state
+        .store
+        .claim(key, claim, ttl)
+        .await
+        .map_err(ApiError::Store)?;
+    if held.fingerprint == claim.fingerprint {
+        Ok(held.id)
+    } else {
+        Err(ApiError::KeyTaken)
     }
 }

@@ -13,7 +13,7 @@ use tokio::time::sleep;
 use super::seams::Seams;
 use crate::broker::{Broker, BrokerError, Buried, Consumer, PublishError};
 use crate::job::{Job, JobId};
-use crate::store::{Entry, Finished, ResultStore, StoreError};
+use crate::store::{Claim, Entry, Finished, ResultStore, StoreError};
 
 /// The variable that names a sabotage.
 pub const VARIABLE: &str = "MNISTQ_SABOTAGE";
@@ -130,6 +130,10 @@ struct SabotagedStore {
 impl ResultStore for SabotagedStore {
     async fn reserve(&self, id: JobId, deadline: Duration, ttl: Duration) -> Result<(), StoreError> {
         self.inner.reserve(id, deadline, ttl).await
+    }
+
+    async fn claim(&self, key: &str, claim: Claim, ttl: Duration) -> Result<Claim, StoreError> {
+        self.inner.claim(key, claim, ttl).await
     }
 
     async fn release(&self, id: JobId) -> Result<(), StoreError> {

@@ -27,6 +27,9 @@ pub trait ResultStore: Send + Sync {
     /// has passed. That it expired is told for `ttl` after.
     async fn reserve(&self, id: JobId, deadline: Duration, ttl: Duration) -> Result<(), StoreError>;
 
+    /// Notes what a client's key stands for, for `ttl`. The first claim wins: the answer is the one that holds.
+    async fn claim(&self, key: &str, claim: Claim, ttl: Duration) -> Result<Claim, StoreError>;
+
     /// Takes a reservation back, after the job could not be queued.
     async fn release(&self, id: JobId) -> Result<(), StoreError>;
 
@@ -68,6 +71,33 @@ impl Default for Settings {
         Self {
             prefix: "mnistq".to_owned(),
         }
+    }
+}
+
+/// What a client's key stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Claim {
+    /// The job.
+    pub id: JobId,
+    /// What was uploaded, by its SHA-256.
+    pub fingerprint: [u8; 32],
+}
+
+impl Claim {
+    /// The stored form: the id's sixteen bytes and the fingerprint.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        [&self.id.as_bytes()[..], &self.fingerprint].concat()
+    }
+
+    /// What a stored form says, if it is one.
+    #[must_use]
+    pub fn decode(stored: &[u8]) -> Option<Self> {
+        let (id, fingerprint) = stored.split_first_chunk::<16>()?;
+        Some(Self {
+            id: JobId::from_bytes(id)?,
+            fingerprint: fingerprint.try_into().ok()?,
+        })
     }
 }
 

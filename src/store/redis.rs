@@ -24,7 +24,7 @@ use tokio_util::task::AbortOnDropHandle;
 use self::connect::Links;
 use self::look::Found;
 use super::waiters::Waiters;
-use super::{Entry, Finished, ResultStore, Settings, StoreError};
+use super::{Claim, Entry, Finished, ResultStore, Settings, StoreError};
 use crate::address::ServerUrl;
 use crate::job::{JobId, Outcome};
 
@@ -133,6 +133,21 @@ impl ResultStore for RedisStore {
             both.all::<Value>().await
         };
         self.exchange(reserve).await.map(drop)
+    }
+
+    async fn claim(&self, key: &str, claim: Claim, ttl: Duration) -> Result<Claim, StoreError> {
+        let key = format!("{}:k:{key}", self.prefix);
+        let claimed = async {
+            let client = &self.links.client;
+            let (value, if_new) = (claim.encode(), Some(SetOptions::NX));
+            let () = client
+                .set(&key, value.as_slice(), expiration(ttl), if_new, false)
+                .await?;
+            client.get::<Option<Vec<u8>>, _>(&key).await
+        };
+        // Gone in between: its time was over, and it is the client's again.
+        let held = self.exchange(claimed).await?;
+        Ok(held.and_then(|held| Claim::decode(&held)).unwrap_or(claim))
     }
 
     async fn release(&self, id: JobId) -> Result<(), StoreError> {

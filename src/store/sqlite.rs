@@ -13,7 +13,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::waiters::Waiters;
-use super::{Entry, Finished, ResultStore, Settings, StoreError};
+use super::{Claim, Entry, Finished, ResultStore, Settings, StoreError};
 use crate::database::{Database, DatabaseError};
 use crate::job::{JobId, Outcome};
 
@@ -60,6 +60,23 @@ impl ResultStore for SqliteStore {
                 .execute(params![id.as_bytes(), overdue, expires])
         };
         Ok(self.database.write(reserve).await.map(drop)?)
+    }
+
+    async fn claim(&self, key: &str, claim: Claim, ttl: Duration) -> Result<Claim, StoreError> {
+        let (key, stored, expires) = (key.to_owned(), claim.encode(), expiry(ttl));
+        let claimed = move |connection: &Connection| {
+            let insert = "INSERT INTO claims (key, claim, expires_ms) VALUES (?1, ?2, ?3)
+                ON CONFLICT (key) DO UPDATE SET claim = excluded.claim, expires_ms = excluded.expires_ms
+                WHERE claims.expires_ms <= ?4";
+            connection
+                .prepare_cached(insert)?
+                .execute(params![key, stored, expires, now_ms()])?;
+            connection
+                .prepare_cached("SELECT claim FROM claims WHERE key = ?1")?
+                .query_row([key], |row| row.get::<_, Vec<u8>>(0))
+        };
+        let held = self.database.write(claimed).await?;
+        Ok(Claim::decode(&held).unwrap_or(claim))
     }
 
     async fn release(&self, id: JobId) -> Result<(), StoreError> {
@@ -217,11 +234,18 @@ fn insert_outcomes(connection: &Connection, rows: &[Row]) -> rusqlite::Result<()
 async fn sweep(database: &Database) {
     loop {
         let remove = |connection: &Connection| {
-            let statement = "DELETE FROM results WHERE id IN
+            let results = "DELETE FROM results WHERE id IN
                 (SELECT id FROM results WHERE expires_ms <= ?1 ORDER BY expires_ms LIMIT ?2)";
-            connection
-                .prepare_cached(statement)?
-                .execute(params![now_ms(), SWEPT_AT_ONCE as i64])
+            let claims = "DELETE FROM claims WHERE key IN
+                (SELECT key FROM claims WHERE expires_ms <= ?1 ORDER BY expires_ms LIMIT ?2)";
+            let mut most = 0;
+            for statement in [results, claims] {
+                let mut statement = connection.prepare_cached(statement)?;
+                most = statement
+                    .execute(params![now_ms(), SWEPT_AT_ONCE as i64])?
+                    .max(most);
+            }
+            Ok(most)
         };
         match database.write(remove).await {
             Ok(removed) if removed == SWEPT_AT_ONCE => {}

@@ -2,6 +2,7 @@
 
 mod deadlines;
 mod faults;
+mod keys;
 mod lifecycle;
 mod limits;
 mod results;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use mnistq::job::{Failure, FailureCode, JobId, ModelName, Outcome, Prediction, Timings};
-use mnistq::store::{Entry, Finished, ResultStore};
+use mnistq::store::{Claim, Entry, Finished, ResultStore};
 
 use crate::harness::{eventually, stays_pending, within};
 
@@ -62,6 +62,8 @@ contract! {
         a_released_job_is_unknown,
         every_kind_of_outcome_reads_as_it_was_stored,
         an_outcome_needs_no_reservation,
+        the_first_claim_of_a_key_holds,
+        a_claim_is_kept_for_its_time_to_live,
         the_first_outcome_wins_and_later_ones_count_as_success,
         of_many_outcomes_at_once_every_reader_sees_the_same,
         a_batch_is_answered_in_order,

@@ -6,6 +6,7 @@ use anyhow::{Context, anyhow, bail};
 use reqwest::{Client, RequestBuilder, Response, StatusCode, Url, header};
 use serde_json::Value;
 use tokio::time::sleep;
+use uuid::Uuid;
 
 /// How long a server that can't be reached is tried: as long as a restart takes.
 const RESTART: Duration = Duration::from_secs(3);
@@ -79,11 +80,11 @@ impl Server {
         let request = self.client.post(self.url.join("classify")?);
         Ok(request
             .header(header::CONTENT_TYPE, "application/octet-stream")
+            .header("Idempotency-Key", Uuid::now_v7().to_string())
             .body(picture))
     }
 
-    /// Sends until the server takes it. An upload that is sent twice is classified twice, which is harmless:
-    /// its first id is not used.
+    /// Sends until the server takes it. An upload that is sent twice has one id all the same, by its key.
     async fn send(&self, request: RequestBuilder, deadline: Instant) -> anyhow::Result<Response> {
         let started = Instant::now();
         let mut pause = PAUSES.0;

@@ -26,7 +26,8 @@ const TTL: std::time::Duration = std::time::Duration::from_secs(3600);
 /// Takes every picture for a 1; dies of one that begins with [`POISON`].
 struct Mortal {
     card: ModelCard,
-    dying: mpsc::UnboundedSender<()>,
+    /// How many pictures it was asked about when it died.
+    dying: mpsc::UnboundedSender<usize>,
 }
 
 impl Model for Mortal {
@@ -36,7 +37,7 @@ impl Model for Mortal {
 
     fn predict(&mut self, pixels: &[u8]) -> Result<Vec<f32>, ModelError> {
         if pixels.chunks(16).any(|picture| picture[0] == POISON) {
-            self.dying.send(()).unwrap();
+            self.dying.send(pixels.len() / 16).unwrap();
             loop {
                 std::thread::park();
             }
@@ -74,9 +75,12 @@ async fn fails_alone<Q: Queue, R: Results>() {
 
     let mut deaths = 0;
     let ids: Vec<JobId> = jobs.keys().copied().collect();
-    while dies(&queue, &results, &ids) {
+    while let Some(asked) = dies(&queue, &results, &ids) {
         deaths += 1;
         assert!(deaths <= 20, "workers go on dying");
+        if deaths > SUSPECT_AFTER {
+            assert_eq!(asked, 1, "a suspect was not asked about alone");
+        }
     }
 
     assert_eq!(deaths, SUSPECT_AFTER + LIVES);
@@ -96,8 +100,8 @@ async fn fails_alone<Q: Queue, R: Results>() {
     }
 }
 
-/// Runs a worker in a process of its own until it dies (true) or every job has its outcome (false).
-fn dies<Q: Queue, R: Results>(queue: &Q, results: &R, ids: &[JobId]) -> bool {
+/// Runs a worker in a process of its own until it dies, asked about so many pictures, or every job has its outcome.
+fn dies<Q: Queue, R: Results>(queue: &Q, results: &R, ids: &[JobId]) -> Option<usize> {
     dying_process(async || {
         let (broker, store) = (queue.open_watchful().await, results.open().await);
         let (dying, mut died) = mpsc::unbounded_channel();
@@ -130,11 +134,11 @@ fn dies<Q: Queue, R: Results>(queue: &Q, results: &R, ids: &[JobId]) -> bool {
             true
         };
         tokio::select! {
-            _ = died.recv() => true,
+            asked = died.recv() => asked,
             () = eventually("every job has its outcome", all_ended) => {
                 stop.cancel();
                 within("the worker stops", working).await.unwrap().unwrap();
-                false
+                None
             }
         }
     })

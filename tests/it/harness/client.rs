@@ -76,12 +76,12 @@ impl Client {
 
     /// Uploads a picture, and gives its id if the front end took it. The front end may die meanwhile.
     pub async fn try_upload(&self, picture: Vec<u8>) -> Option<String> {
-        let response = self.to_classify().body(picture).send().await.ok()?;
-        if response.status() != StatusCode::ACCEPTED {
-            return None;
-        }
-        let body: Value = response.json().await.ok()?;
-        Some(id_in(&body))
+        id_if_taken(self.to_classify().body(picture)).await
+    }
+
+    /// As [`Client::try_upload`], under a key.
+    pub async fn try_upload_as(&self, key: &str, picture: Vec<u8>) -> Option<String> {
+        id_if_taken(self.to_classify().header("Idempotency-Key", key).body(picture)).await
     }
 
     /// Uploads a picture, and gives its id.
@@ -144,6 +144,15 @@ impl Client {
 pub fn id_in(body: &Value) -> String {
     let id = body["inference_id"].as_str();
     id.unwrap_or_else(|| panic!("no id in {body}")).to_owned()
+}
+
+async fn id_if_taken(request: RequestBuilder) -> Option<String> {
+    let response = request.send().await.ok()?;
+    if response.status() != StatusCode::ACCEPTED {
+        return None;
+    }
+    let body: Value = response.json().await.ok()?;
+    Some(id_in(&body))
 }
 
 async fn ask(request: RequestBuilder) -> Answer {

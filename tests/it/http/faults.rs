@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use mnistq::broker::{Broker, BrokerError, Buried, Consumer, PublishError};
 use mnistq::http::FrontEnd;
 use mnistq::job::{Job, JobId};
-use mnistq::store::{Entry, Finished, ResultStore, StoreError};
+use mnistq::store::{Claim, Entry, Finished, ResultStore, StoreError};
 use reqwest::multipart::Form;
 use serde_json::json;
 
@@ -73,6 +73,10 @@ struct NoStore;
 #[async_trait]
 impl ResultStore for NoStore {
     async fn reserve(&self, _: JobId, _: Duration, _: Duration) -> Result<(), StoreError> {
+        Err(store_away())
+    }
+
+    async fn claim(&self, _: &str, _: Claim, _: Duration) -> Result<Claim, StoreError> {
         Err(store_away())
     }
 

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use mnistq::broker::{Broker, BrokerError, Buried, Consumer, PublishError};
 use mnistq::http::{HttpError, bind};
 use mnistq::job::{Job, JobId};
-use mnistq::store::{Entry, Finished, ResultStore, StoreError};
+use mnistq::store::{Claim, Entry, Finished, ResultStore, StoreError};
 use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, Semaphore};
@@ -67,6 +67,10 @@ struct WatchedStore {
 impl ResultStore for WatchedStore {
     async fn reserve(&self, id: JobId, deadline: Duration, ttl: Duration) -> Result<(), StoreError> {
         self.inner.reserve(id, deadline, ttl).await
+    }
+
+    async fn claim(&self, key: &str, claim: Claim, ttl: Duration) -> Result<Claim, StoreError> {
+        self.inner.claim(key, claim, ttl).await
     }
 
     async fn release(&self, id: JobId) -> Result<(), StoreError> {

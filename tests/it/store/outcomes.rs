@@ -178,3 +178,36 @@ pub async fn a_late_release_does_not_hide_an_outcome<R: Results>() {
         Some(Entry::Finished(succeeded(3)))
     );
 }
+
+fn claim(first_byte: u8) -> Claim {
+    Claim {
+        id: JobId::issue(),
+        fingerprint: [first_byte; 32],
+    }
+}
+
+pub async fn the_first_claim_of_a_key_holds<R: Results>() {
+    let results = R::fresh().await;
+    let (one, other) = (results.open().await, results.open().await);
+    let (first, second) = (claim(1), claim(2));
+    assert_eq!(one.claim("a key / of mine", first, LONG).await.unwrap(), first);
+    assert_eq!(other.claim("a key / of mine", second, LONG).await.unwrap(), first);
+    assert_eq!(other.claim("another", second, LONG).await.unwrap(), second);
+    let claims = (3..40).map(|number| {
+        let store = Arc::clone(if number % 2 == 0 { &one } else { &other });
+        async move { store.claim("contended", claim(number), LONG).await.unwrap() }
+    });
+    let held: Vec<Claim> = join_all(claims).await;
+    assert!(held.iter().all(|claim| *claim == held[0]), "{held:?}");
+}
+
+pub async fn a_claim_is_kept_for_its_time_to_live<R: Results>() {
+    let results = R::fresh().await;
+    let store = results.open().await;
+    let (first, second) = (claim(1), claim(2));
+    store.claim("short", first, SHORT).await.unwrap();
+    eventually("the key is free again", async || {
+        store.claim("short", second, SHORT).await.unwrap() == second
+    })
+    .await;
+}
