@@ -3,11 +3,12 @@
 SHELL := /bin/sh
 # Debian keeps servers where a user's shell does not look.
 export PATH := $(PATH):/usr/sbin:/sbin
+BUILT := $(or $(CARGO_TARGET_DIR),target)/release
 
-.PHONY: help test lint release chaos servers
+.PHONY: help test lint release chaos bench-peers servers
 
 help: ## Show this list
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
 
 test: servers ## Run every test; installs RabbitMQ and Redis from the system's packages if they are missing
 	cargo test --locked
@@ -22,8 +23,13 @@ release: ## Build the executable, target/release/mnistq
 
 chaos: servers ## Break everything at random for half an hour, on RabbitMQ and Redis, and then on SQLite
 	cargo build --locked --release --bin mnistq --example chaos
-	target/release/examples/chaos --pairing cluster
-	target/release/examples/chaos --pairing embedded
+	$(BUILT)/examples/chaos --pairing cluster
+	$(BUILT)/examples/chaos --pairing embedded
+
+bench-peers: servers ## Measure mnistq beside ONNX Runtime, PyTorch and the well-known Python stack, in turns
+	@test -n "$(PEERS)" || { echo "make bench-peers PEERS=DIR PYTHON=DIR/bin/python MNIST=DIR (see examples/peers.rs)"; exit 2; }
+	cargo build --locked --release --bin mnistq --example peers
+	$(BUILT)/examples/peers --peers $(PEERS) --python $(PYTHON) --data $(MNIST)
 
 servers:
 	@command -v rabbitmq-server >/dev/null || .ci/install rabbitmq-server

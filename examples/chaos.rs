@@ -44,8 +44,6 @@ struct Arguments {
 
 /// How long the system is left alone after each fault: enough to see it recover within ten seconds.
 const CALM: Duration = Duration::from_secs(15);
-/// How long a fault and what follows take about.
-const FAULT: Duration = Duration::from_secs(22);
 /// How long an id may be without its outcome once all is healed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -61,18 +59,21 @@ async fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let count = (asked.minutes * 60.0 / FAULT.as_secs_f64()).ceil() as usize;
+    let at_most = Duration::from_secs_f64(asked.minutes * 60.0);
+    // None takes no time.
+    let count = at_most.div_duration_f64(CALM).ceil() as usize;
     let mut moments = Moments::new(asked.seed);
     let faults = (0..count).map(|_| Fault::random(pairing, &mut moments)).collect();
     println!(
-        "{pairing:?}, seed {}, {} uploads a second, {count} faults",
-        asked.seed, asked.rate
+        "{pairing:?}, seed {}, {} uploads a second, {} minutes",
+        asked.seed, asked.rate, asked.minutes
     );
     let verdict = chaos::run(Plan {
         pairing,
         rate: asked.rate,
         seed: asked.seed,
         faults,
+        at_most,
         calm: CALM,
         patience: PATIENCE,
         sabotage: None,

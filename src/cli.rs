@@ -160,9 +160,15 @@ pub struct Train {
     /// What the learning rate is multiplied by after each epoch [default: 0.7]
     #[arg(long, env = "MNISTQ_GAMMA", value_name = "FACTOR")]
     pub gamma: Option<f64>,
-    /// Seed of initial weights, order and dropout [default: 1]
+    /// Seed of initial weights, order, dropout and distortions [default: 1]
     #[arg(long, env = "MNISTQ_SEED", value_name = "N")]
     pub seed: Option<u64>,
+    /// Distort the pictures anew for each epoch: worth it from some twenty epochs on
+    #[arg(long, env = "MNISTQ_AUGMENT")]
+    pub augment: bool,
+    /// Hold back the last N training pictures, and test with them instead of the test pictures [default: 0]
+    #[arg(long, env = "MNISTQ_HOLD_OUT", value_name = "N")]
+    pub hold_out: Option<usize>,
     /// Where to train: auto, cpu, cuda or cuda:N [default: auto]
     #[arg(long, env = "MNISTQ_DEVICE", value_name = "DEVICE")]
     pub device: Option<String>,
@@ -294,6 +300,9 @@ pub struct BenchModel {
     /// How long to measure each batch size
     #[arg(long, default_value_t = 2.0, value_name = "SECONDS")]
     pub seconds: f64,
+    /// Instructions that a CPU may use: avx512, avx2 or baseline [default: the best that it has]
+    #[arg(long, value_name = "NAME")]
+    pub instructions: Option<String>,
     /// Where the model runs: auto, cpu, cuda or cuda:N [default: auto]
     #[arg(long, env = "MNISTQ_DEVICE", value_name = "DEVICE")]
     pub device: Option<String>,

@@ -272,6 +272,8 @@ impl Config {
         train.lr = flags.lr.unwrap_or(train.lr);
         train.gamma = flags.gamma.unwrap_or(train.gamma);
         train.seed = flags.seed.unwrap_or(train.seed);
+        train.augment |= flags.augment;
+        train.hold_out = flags.hold_out.unwrap_or(train.hold_out);
         Ok(())
     }
 

@@ -27,8 +27,9 @@ const SCHEMA: [&str; 3] = [
     include_str!("database/schema/3.sql"),
 ];
 const SCHEMA_VERSION: u32 = SCHEMA.len() as u32;
-/// How long a statement waits for another process that writes.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a statement waits for another process that writes. Whoever waits for its turn behind another waits twice as
+/// long, and an upload writes twice: with this it is answered within ten seconds.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 /// How soon a commit of another process is noticed, while somebody wants to know.
 const POLL: Duration = Duration::from_millis(5);
 /// The log is written back into the file from this many pages on (4 MiB).

@@ -11,7 +11,9 @@ use tokio_util::sync::CancellationToken;
 use super::mnist;
 use crate::cli;
 use crate::config::Config;
+use crate::model::threads;
 use crate::shutdown;
+use crate::train::augment::Augmenter;
 use crate::train::checkpoint::{self, Checkpoint};
 use crate::train::dataset::{Dataset, Split};
 use crate::train::evaluation::Evaluation;
@@ -30,16 +32,26 @@ pub async fn run(flags: &cli::Train, mut config: Config) -> anyhow::Result<()> {
     let out = flags.out.clone().unwrap_or_else(|| PathBuf::from(OUT));
     let folder = mnist::folder(flags.data.as_deref(), &config.train.mirrors).await?;
     let train = Dataset::read(&folder, Split::Train)?;
-    let test = Dataset::read(&folder, Split::Test)?;
+    let (train, test) = match config.train.hold_out {
+        0 => (train, Dataset::read(&folder, Split::Test)?),
+        count => train
+            .hold_out(count)
+            .context("--hold-out: more training pictures than there are")?,
+    };
     let start = start(&out, flags.resume, &config.train)?;
     let stop = shutdown::on_signal().context("signals can't be handled")?;
     let whole = tokio::task::spawn_blocking(move || {
         let device = config.model.device;
         let mut learner = train::learner(&start.learner, config.train.seed, device, config.model.threads)?;
         let settings = &config.train;
+        let augmenter = settings
+            .augment
+            .then(|| Augmenter::new(settings.seed, threads(config.model.threads)))
+            .transpose()?;
         let course = Course {
             settings,
             train: &train,
+            augmenter: augmenter.as_ref(),
             test: &test,
             out: &out,
             done: start.epochs,

@@ -66,12 +66,14 @@ pub fn path(weights: &Path) -> PathBuf {
 }
 
 /// What must be the same for a resumed run to end where an uninterrupted one ends.
-fn identity(settings: &Settings) -> [(&'static str, String); 4] {
+fn identity(settings: &Settings) -> [(&'static str, String); 6] {
     [
         ("batch_size", settings.batch_size.to_string()),
         ("lr", settings.lr.to_string()),
         ("gamma", settings.gamma.to_string()),
         ("seed", settings.seed.to_string()),
+        ("augment", settings.augment.to_string()),
+        ("hold_out", settings.hold_out.to_string()),
     ]
 }
 

@@ -141,6 +141,17 @@ impl Dataset {
         &self.images[index * PICTURE..][..PICTURE]
     }
 
+    /// All but the last `count`, and those; none if there are not more.
+    #[must_use]
+    pub fn hold_out(&self, count: usize) -> Option<(Self, Self)> {
+        let rest = self.len().checked_sub(count).filter(|rest| *rest > 0)?;
+        let held = Self {
+            images: self.images[rest * PICTURE..].to_vec(),
+            labels: self.labels[rest..].to_vec(),
+        };
+        Some((self.first(rest), held))
+    }
+
     /// The first `count` of them, or all.
     #[must_use]
     pub fn first(&self, count: usize) -> Self {

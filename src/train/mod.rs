@@ -2,6 +2,7 @@
 //!
 //! Meets the rest of the system only in [`crate::model`]: knows no queue, no store and no HTTP.
 
+pub mod augment;
 pub mod candle_learner;
 pub mod checkpoint;
 pub mod dataset;
@@ -34,8 +35,12 @@ pub struct Settings {
     pub lr: f64,
     /// What the learning rate is multiplied by after each epoch.
     pub gamma: f64,
-    /// What initial parameters, order and dropout come from.
+    /// What initial parameters, order, dropout and distortions come from.
     pub seed: u64,
+    /// Whether to distort the pictures anew for each epoch.
+    pub augment: bool,
+    /// How many of the last training pictures to hold back, and to test with instead of the test pictures.
+    pub hold_out: usize,
     /// Where the MNIST files are fetched from, the first that has them.
     pub mirrors: Vec<String>,
 }
@@ -52,6 +57,8 @@ impl Default for Settings {
             lr: 1.0,
             gamma: 0.7,
             seed: 1,
+            augment: false,
+            hold_out: 0,
             mirrors: mirrors.map(str::to_owned).to_vec(),
         }
     }

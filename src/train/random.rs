@@ -1,5 +1,5 @@
-//! Numbers that a seed decides, the same on every machine and in every version: initial parameters and the
-//! order of the pictures.
+//! Numbers that a seed decides, the same on every machine and in every version: initial parameters, the order of the
+//! pictures, and how they are distorted.
 //!
 //! SplitMix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, OOPSLA 2014): the library
 //! generators promise no fixed sequence, and weights must be reproducible from their seed.
@@ -7,13 +7,21 @@
 use crate::model::parameters::{Parameters, TENSORS};
 
 /// A sequence of numbers.
-struct SplitMix64(u64);
+pub(super) struct SplitMix64(u64);
 
 impl SplitMix64 {
     /// The sequence of a seed, one for each purpose.
     fn new(seed: u64, purpose: u64) -> Self {
         let mut start = Self(seed);
         Self(start.next() ^ purpose.wrapping_mul(0xD1B5_4A32_D192_ED03))
+    }
+
+    /// The sequence of a picture in an epoch.
+    pub(super) fn for_picture(seed: u64, epoch: u32, index: usize) -> Self {
+        Self::new(
+            seed ^ (index as u64).rotate_right(20),
+            PICTURES | u64::from(epoch),
+        )
     }
 
     fn next(&mut self) -> u64 {
@@ -29,6 +37,11 @@ impl SplitMix64 {
         (self.next() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
+    /// From `least` up to `most`.
+    pub(super) fn between(&mut self, least: f64, most: f64) -> f64 {
+        least + self.unit() * (most - least)
+    }
+
     /// Less than `limit`; the bias is below 2⁻⁴⁰ for limits up to 2²⁴.
     fn below(&mut self, limit: usize) -> usize {
         ((u128::from(self.next()) * limit as u128) >> 64) as usize
@@ -37,6 +50,8 @@ impl SplitMix64 {
 
 /// Purpose of the sequence that makes parameters; those of the epochs' orders count from 1.
 const PARAMETERS: u64 = 0;
+/// Purpose of the sequences that distort pictures, with the epoch.
+const PICTURES: u64 = 1 << 32;
 
 /// Initial parameters as PyTorch's layers draw them: uniform between ±1/√(inputs of a unit), for weights and
 /// biases alike (`kaiming_uniform_` with a = √5, in `torch/nn/modules/conv.py` and `linear.py`).

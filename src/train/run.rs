@@ -7,6 +7,7 @@ use std::path::Path;
 
 use tokio_util::sync::CancellationToken;
 
+use super::augment::Augmenter;
 use super::checkpoint::{self, Checkpoint, CheckpointError};
 use super::dataset::{Dataset, PICTURE};
 use super::evaluation::Evaluation;
@@ -21,6 +22,8 @@ pub struct Course<'a> {
     pub settings: &'a Settings,
     /// What is learned.
     pub train: &'a Dataset,
+    /// What distorts it, if it is to be distorted.
+    pub augmenter: Option<&'a Augmenter>,
     /// What is tested with.
     pub test: &'a Dataset,
     /// Where the weights go after each epoch; the state to resume from goes beside them.
@@ -82,6 +85,7 @@ pub fn run(
     let Course {
         settings,
         train,
+        augmenter,
         test,
         out,
         done,
@@ -89,18 +93,15 @@ pub fn run(
     for epoch in done + 1..=settings.epochs {
         let learning_rate = rate(settings, epoch);
         let order = order(settings.seed, epoch, train.len());
-        let (mut pixels, mut labels) = (Vec::new(), Vec::new());
         for (batch, indices) in order.chunks(settings.batch_size).enumerate() {
             if stop.is_cancelled() {
                 return Ok(epoch - 1);
             }
-            pixels.clear();
-            labels.clear();
-            pixels.reserve(indices.len() * PICTURE);
-            for index in indices {
-                pixels.extend_from_slice(train.image(*index));
-                labels.push(train.labels()[*index]);
-            }
+            let pixels = match augmenter {
+                Some(augmenter) => augmenter.batch(train, epoch, indices),
+                None => pictures(train, indices),
+            };
+            let labels: Vec<u8> = indices.iter().map(|index| train.labels()[*index]).collect();
             let loss = learner.step(&pixels, &labels, learning_rate)?;
             let seen = batch * settings.batch_size;
             progress.stepped(&Step {
@@ -122,6 +123,14 @@ pub fn run(
         progress.tested(epoch, &evaluation);
     }
     Ok(settings.epochs)
+}
+
+fn pictures(dataset: &Dataset, indices: &[usize]) -> Vec<u8> {
+    let mut pixels = Vec::with_capacity(indices.len() * PICTURE);
+    for index in indices {
+        pixels.extend_from_slice(dataset.image(*index));
+    }
+    pixels
 }
 
 /// The learning rate of an epoch counted from 1: StepLR(1, gamma), as PyTorch has it.

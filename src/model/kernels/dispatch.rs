@@ -69,6 +69,14 @@ impl Level {
         Self::available()[0]
     }
 
+    /// The level of this name, if this CPU has it: `avx512`, `avx2` or `baseline`.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::available()
+            .into_iter()
+            .find(|level| format!("{level:?}").eq_ignore_ascii_case(name))
+    }
+
     /// All levels of this CPU, the fastest first, the baseline last.
     #[must_use]
     pub fn available() -> Vec<Self> {

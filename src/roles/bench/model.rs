@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use serde_json::{Map, Value, json};
 
 use crate::cli;
 use crate::config::Config;
+use crate::model::kernels::{CpuNet, Level};
 use crate::model::{self, Model};
 use crate::roles::seams;
 
@@ -18,7 +19,20 @@ pub fn run(flags: &cli::BenchModel, mut config: Config) -> anyhow::Result<()> {
     ensure!(!flags.batches.contains(&0), "--batches: at least 1 each");
     config.apply_model(flags.device.as_deref(), None, flags.threads)?;
     let weights = seams::weights(&config)?;
-    let mut model = model::open(&weights, config.model.device, config.model.threads)?;
+    let mut model: Box<dyn Model> = match &flags.instructions {
+        None => model::open(&weights, config.model.device, config.model.threads)?,
+        Some(name) => {
+            let level = Level::named(name)
+                .with_context(|| format!("--instructions {name}: this CPU has {:?}", Level::available()))?;
+            let threads = model::threads(config.model.threads);
+            Box::new(CpuNet::at_level(
+                level,
+                &weights.parameters,
+                weights.sha256,
+                threads,
+            )?)
+        }
+    };
     let threads = model::threads(config.model.threads);
     let duration = Duration::from_secs_f64(flags.seconds.max(0.0));
 

@@ -41,6 +41,8 @@ pub struct Plan {
     pub seed: u64,
     /// What happens, one after the other.
     pub faults: Vec<Fault>,
+    /// No fault begins later than this after the start.
+    pub at_most: Duration,
     /// How long the system is left alone before the first fault and after each.
     pub calm: Duration,
     /// How long after the last fault the system may take to answer as before, and how long after the end an id may
@@ -63,6 +65,9 @@ pub async fn run(plan: Plan) -> Verdict {
     let baseline = gauges.latest();
     for fault in plan.faults {
         let began = ledger.now();
+        if began > plan.at_most {
+            break;
+        }
         let held = fault.happen(&mut world, &mut moments).await;
         let healed = ledger.now();
         eprintln!(

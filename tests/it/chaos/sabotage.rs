@@ -11,6 +11,7 @@ async fn verdict(pairing: Pairing, sabotage: Option<&'static str>, faults: &[Fau
         rate: 60.0,
         seed: 7,
         faults: faults.to_vec(),
+        at_most: Duration::MAX,
         calm: Duration::from_secs(3),
         // Of what is lost on purpose there is no outcome to wait for.
         patience: Duration::from_secs(if sabotage.is_some() { 12 } else { 60 }),

@@ -83,6 +83,46 @@ async fn a_resumed_run_ends_where_an_uninterrupted_one_does() {
 }
 
 #[tokio::test]
+async fn distorted_pictures_are_those_of_the_seed_also_after_a_break() {
+    let home = Home::new();
+    small_mnist(&home);
+    for arguments in [
+        &["--augment", "--epochs", "2", "--out", "whole", "--threads", "1"][..],
+        &["--augment", "--epochs", "1", "--out", "parts", "--threads", "2"],
+        &["--augment", "--epochs", "2", "--out", "parts", "--resume"],
+        &["--epochs", "2", "--out", "plain"],
+    ] {
+        let output = train(&home, arguments).await;
+        assert_eq!(output.code, Some(0), "{output:?}");
+    }
+    assert!(content(&home, "whole") == content(&home, "parts"));
+    assert!(content(&home, "whole") != content(&home, "plain"));
+}
+
+#[tokio::test]
+async fn pictures_that_are_held_back_are_tested_with_and_not_learned() {
+    let home = Home::new();
+    let folder = small_mnist(&home);
+    let output = train(&home, &["--epochs", "1", "--hold-out", "140", "--out", "w"]).await;
+    assert_eq!(output.code, Some(0), "{output:?}");
+    assert!(output.stdout.contains("[0/500 (0%)]"), "{output:?}");
+    assert!(output.stdout.contains("/140 ("), "{output:?}");
+    // The test pictures are not even looked at.
+    std::fs::remove_file(folder.join("t10k-labels-idx1-ubyte.gz")).unwrap();
+    let labels = unpacked("golden/train640-labels-idx1-ubyte.gz");
+    let mut others = labels.clone();
+    others[8 + 500..].fill(0);
+    home.write("mnist/train-labels-idx1-ubyte", others);
+    std::fs::remove_file(folder.join("train-labels-idx1-ubyte.gz")).unwrap();
+    let output = train(&home, &["--epochs", "1", "--hold-out", "140", "--out", "same"]).await;
+    assert_eq!(output.code, Some(0), "{output:?}");
+    assert!(content(&home, "w") == content(&home, "same"));
+    let output = train(&home, &["--hold-out", "640"]).await;
+    assert_eq!(output.code, Some(1), "{output:?}");
+    assert!(output.stderr.contains("--hold-out"), "{output:?}");
+}
+
+#[tokio::test]
 async fn a_run_is_resumed_only_as_it_began() {
     let home = Home::new();
     small_mnist(&home);
@@ -92,6 +132,8 @@ async fn a_run_is_resumed_only_as_it_began() {
         (["--seed", "9"], "seed"),
         (["--batch-size", "32"], "batch_size"),
         (["--gamma", "0.9"], "gamma"),
+        (["--hold-out", "9"], "hold_out"),
+        (["--augment", "--epochs=9"], "augment"),
         (["--epochs", "1"], "--epochs"),
     ] {
         let output = train(&home, &[&["--out", "w", "--resume"], &changed[..]].concat()).await;
