@@ -52,6 +52,12 @@ pub enum ApiError {
         /// The longest.
         longest_s: u64,
     },
+    /// A flood is not allowed, or not of this size.
+    #[error("a flood takes `n` from 1 to {limit} here; the operator sets the limit with `flood`")]
+    Flood {
+        /// How many pictures it may have; 0: it is off.
+        limit: u32,
+    },
     /// The request's key can't be used.
     #[error("the header `Idempotency-Key` takes one key of 1 to {longest} visible characters")]
     UnusableKey {
@@ -149,6 +155,8 @@ impl ApiError {
             Self::Read(ReadError::TooManyPixels { .. }) => (422, "/problems/too-many-pixels", "Too many pixels"),
             Self::Read(ReadError::Unusable(_)) => (422, "/problems/unusable-image", "No digit in the image"),
             Self::Deadline { .. } => (400, "/problems/bad-deadline", "Unusable deadline"),
+            Self::Flood { limit: 0 } => (403, "/problems/flood-off", "Floods are off"),
+            Self::Flood { .. } => (422, "/problems/flood-size", "Flood too large"),
             Self::UnusableKey { .. } => (400, "/problems/bad-key", "Unusable key"),
             Self::KeyTaken => (422, "/problems/key-taken", "Key taken"),
             Self::TooLarge { .. } => (413, "/problems/too-large", "Upload too large"),
@@ -170,7 +178,8 @@ impl ApiError {
         }
     }
 
-    fn retry_after(&self) -> Option<u64> {
+    /// Seconds until another try makes sense, if it ever does.
+    pub fn retry_after(&self) -> Option<u64> {
         match self {
             Self::Busy => Some(RETRY_BUSY),
             Self::Full { retry_after_s } => Some(*retry_after_s),

@@ -30,7 +30,7 @@ pub async fn follow(request: HttpRequest, state: Data<State>) -> Result<HttpResp
     };
     let events = unfold((Step::Known(entry), state), move |(step, state)| async move {
         let (event, next) = match step {
-            Step::Known(entry) => tell(id, entry),
+            Step::Known(entry) => tell(id, entry, &state),
             Step::Waiting => wait(id, &state).await?,
             Step::Over => return None,
         };
@@ -53,15 +53,18 @@ async fn wait(id: JobId, state: &State) -> Option<(Bytes, Step)> {
     };
     match waited {
         Ok(Some(Entry::Queued)) => Some((COMMENT, Step::Waiting)),
-        Ok(Some(finished)) => Some(tell(id, finished)),
+        Ok(Some(finished)) => Some(tell(id, finished, state)),
         Ok(None) | Err(_) => None,
     }
 }
 
-fn tell(id: JobId, entry: Entry) -> (Bytes, Step) {
+fn tell(id: JobId, entry: Entry, state: &State) -> (Bytes, Step) {
     let (body, next) = match entry {
         Entry::Queued => (Body::queued(id), Step::Waiting),
-        Entry::Finished(outcome) => (Body::finished(id, outcome), Step::Over),
+        Entry::Finished(outcome) => {
+            state.seen.note(&outcome);
+            (Body::finished(id, outcome), Step::Over)
+        }
     };
     // Only a map with keys that are no texts could fail.
     let text = serde_json::to_string(&body).unwrap_or_default();

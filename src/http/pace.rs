@@ -38,6 +38,23 @@ impl Pace {
         self.queued.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// How many jobs waited at the last look; none if that is long ago.
+    pub fn backlog(&self) -> Option<u64> {
+        let looks = self.looks();
+        let last = looks.0.back().filter(|last| last.at.elapsed() < STANDSTILL)?;
+        Some(last.backlog)
+    }
+
+    /// How many jobs a second the queue drained between the last two looks.
+    pub fn drained_per_second(&self) -> f64 {
+        let looks = self.looks();
+        let mut last_two = looks.0.iter().rev();
+        match (last_two.next(), last_two.next()) {
+            (Some(last), Some(before)) => drained(before, last) as f64 / (last.at - before.at).as_secs_f64(),
+            _ => 0.0,
+        }
+    }
+
     /// Seconds until a job that is queued now may be answered.
     pub fn until_answered(&self) -> u64 {
         self.looks().until_drained(1.0)
@@ -98,8 +115,7 @@ impl Looks {
             return SOON;
         };
         let seen_for = last.at - first.at;
-        let queued = last.queued - first.queued;
-        let drained = (first.backlog + queued).saturating_sub(last.backlog);
+        let drained = drained(first, last);
         if last.backlog == 0 {
             return SOON;
         }
@@ -111,6 +127,12 @@ impl Looks {
         // A float becomes the nearest number that there is.
         (seconds.ceil() as u64).clamp(SOON, LATEST)
     }
+}
+
+/// What went off the queue between two looks.
+fn drained(first: &Look, last: &Look) -> u64 {
+    let queued = last.queued - first.queued;
+    (first.backlog + queued).saturating_sub(last.backlog)
 }
 
 #[cfg(test)]

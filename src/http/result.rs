@@ -102,7 +102,10 @@ pub async fn fetch(request: HttpRequest, state: Data<State>) -> Result<HttpRespo
         }
     };
     match known.map_err(ApiError::Store)? {
-        Some(Entry::Finished(outcome)) => Ok(response.json(Body::finished(id, outcome))),
+        Some(Entry::Finished(outcome)) => {
+            state.seen.note(&outcome);
+            Ok(response.json(Body::finished(id, outcome)))
+        }
         Some(Entry::Queued) => Ok(response
             .insert_header((RETRY_AFTER, state.pace.until_answered()))
             .json(Body::queued(id))),

@@ -4,7 +4,7 @@ use actix_web::web::{self, Payload, ServiceConfig};
 use actix_web::{HttpResponse, Resource};
 
 use super::error::{ApiError, refuse};
-use super::{events, health, result, upload};
+use super::{events, flood, health, live, normalize, page, result, upload};
 
 /// Registers every path.
 pub fn register(config: &mut ServiceConfig) {
@@ -27,13 +27,17 @@ pub fn register(config: &mut ServiceConfig) {
                 .route(web::get().to(health::ready))
                 .route(web::head().to(health::ready)),
         )
+        .service(resource("/normalize", "POST").route(web::post().to(normalize::normalize)))
+        .service(resource("/live", "GET").route(web::get().to(live::follow)))
+        .service(resource("/flood", "POST").route(web::post().to(flood::flood)))
+        .configure(page::register)
         .default_service(web::to(async |unread: Payload| {
             refuse(&ApiError::NoRoute, unread)
         }));
 }
 
 /// A path that takes the `allowed` methods, and says so to all others.
-fn resource(path: &str, allowed: &'static str) -> Resource {
+pub fn resource(path: &str, allowed: &'static str) -> Resource {
     let wrong_method = move |unread: Payload| async move {
         let refused: HttpResponse = refuse(&ApiError::Method { allowed }, unread);
         refused

@@ -32,6 +32,8 @@ pub struct Settings {
     pub deadline_s: NonZeroU64,
     /// Longest time that a `Prefer: wait` is granted.
     pub max_wait_s: u64,
+    /// Most test digits that the page's flood may queue at once; 0: it is off.
+    pub flood: u32,
     /// How often a stream of events without news carries a comment, so that proxies keep it open and a
     /// client that is gone is noticed.
     pub event_keep_alive_ms: u64,
@@ -54,6 +56,7 @@ impl Default for Settings {
             result_ttl_s: 3600,
             deadline_s: const { NonZeroU64::new(24 * 3600).unwrap() },
             max_wait_s: 30,
+            flood: 0,
             event_keep_alive_ms: 10_000,
             unready_ms: 0,
         }

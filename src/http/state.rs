@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::decode::Decoder;
 use super::health::Readiness;
 use super::pace::Pace;
+use super::seen::Seen;
 use super::{FrontEnd, Settings};
 use crate::broker::Broker;
 use crate::job::JobId;
@@ -30,6 +31,8 @@ pub struct State {
     pub readiness: Readiness,
     /// How fast the queue drains.
     pub pace: Pace,
+    /// What was seen of workers.
+    pub seen: Seen,
     /// Cancelled once the front end is told to stop.
     pub shutdown: CancellationToken,
 }
@@ -52,6 +55,7 @@ impl State {
             settings,
             readiness: Readiness::default(),
             pace: Pace::default(),
+            seen: Seen::default(),
             shutdown,
         }
     }

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use actix_web::http::header::{LOCATION, RETRY_AFTER};
+use actix_web::http::header::{HeaderMap, LOCATION, RETRY_AFTER};
 use actix_web::web::{self, Bytes, Data, Payload};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use futures_util::StreamExt;
@@ -13,7 +13,7 @@ use futures_util::stream::iter;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::body::{self, Limits};
+use super::body::{self, Body, Limits};
 use super::error::{ApiError, Problem, refuse};
 use super::form::{self, Upload};
 use super::state::State;
@@ -28,12 +28,23 @@ const AT_ONCE: usize = 16;
 
 /// What holds for all pictures of a request.
 #[derive(Clone)]
-struct Terms {
+pub struct Terms {
     accepted_at: SystemTime,
     /// How long each may wait for its outcome.
     deadline: Duration,
     /// The client's own name for it.
     key: Option<String>,
+}
+
+impl Terms {
+    /// Of a request that comes now, has no key and this deadline.
+    pub fn now(deadline: Duration) -> Self {
+        Self {
+            accepted_at: SystemTime::now(),
+            deadline,
+            key: None,
+        }
+    }
 }
 
 /// The answer to one upload, or to each of several.
@@ -79,12 +90,31 @@ pub async fn classify(request: HttpRequest, mut payload: Payload, state: Data<St
 
 async fn take(request: &HttpRequest, payload: &mut Payload, state: &State) -> Result<HttpResponse, ApiError> {
     let headers = request.headers();
-    let settings = &state.settings;
     let terms = Terms {
-        accepted_at: SystemTime::now(),
-        deadline: cancel_after::deadline(headers, settings.deadline())?,
         key: idempotency::key(headers)?,
+        ..Terms::now(cancel_after::deadline(headers, state.settings.deadline())?)
     };
+    let (mut uploads, body) = collect(headers, payload, state).await?;
+    let only = match uploads.pop() {
+        Some(only) if uploads.is_empty() => only,
+        last => {
+            uploads.extend(last);
+            return Ok(take_several(state, uploads, terms).await);
+        }
+    };
+    let id = accept(state, only.picture?, terms).await?;
+    // A client that waits for its result holds no memory for its upload.
+    drop(body);
+    Ok(respond(request, state, id).await)
+}
+
+/// The uploads of a request, one at least, and the body that holds their memory.
+pub async fn collect(
+    headers: &HeaderMap,
+    payload: &mut Payload,
+    state: &State,
+) -> Result<(Vec<Upload>, Body), ApiError> {
+    let settings = &state.settings;
     let is_form = form::is_form(headers);
     let limits = Limits {
         max_bytes: if is_form {
@@ -96,22 +126,15 @@ async fn take(request: &HttpRequest, payload: &mut Payload, state: &State) -> Re
         room: state.room.clone(),
     };
     let body = body::collect(payload, headers, &limits).await?;
-    let picture = if is_form {
-        let mut uploads = form::parse(headers, body.bytes.clone(), settings).await?;
-        match uploads.pop() {
-            Some(only) if uploads.is_empty() => only.picture?,
-            last => {
-                uploads.extend(last);
-                return Ok(take_several(state, uploads, terms).await);
-            }
-        }
+    let uploads = if is_form {
+        form::parse(headers, body.bytes.clone(), settings).await?
     } else {
-        body.bytes.clone()
+        vec![Upload {
+            filename: None,
+            picture: Ok(body.bytes.clone()),
+        }]
     };
-    let id = accept(state, picture, terms).await?;
-    // A client that waits for its result holds no memory for its upload.
-    drop(body);
-    Ok(respond(request, state, id).await)
+    Ok((uploads, body))
 }
 
 /// The id alone, or the result if the client would rather wait and it comes in time.
@@ -120,6 +143,7 @@ async fn respond(request: &HttpRequest, state: &State, id: JobId) -> HttpRespons
         let granted = wait.min(state.settings.max_wait());
         // The job is queued: whatever the store says now, the client gets its id.
         if let Ok(Some(Entry::Finished(outcome))) = state.wait(id, granted).await {
+            state.seen.note(&outcome);
             return HttpResponse::Ok()
                 .insert_header(prefer::applied(granted))
                 .insert_header(result::NO_STORE)
@@ -174,7 +198,7 @@ async fn take_several(state: &State, uploads: Vec<Upload>, terms: Terms) -> Http
 
 /// Reads, reserves, publishes. An upload that comes again under its key is published again unless it is finished: it
 /// is not known how far the first one came, and a job that comes twice is answered once.
-async fn accept(state: &State, upload: Bytes, terms: Terms) -> Result<JobId, ApiError> {
+pub async fn accept(state: &State, upload: Bytes, terms: Terms) -> Result<JobId, ApiError> {
     let picture = state.decoder.decode(upload.clone()).await?;
     let id = match &terms.key {
         None => JobId::issue(),

@@ -19,6 +19,7 @@ mod http;
 mod kernels;
 mod life;
 mod model;
+mod page;
 mod store;
 mod train;
 mod unwanted;

@@ -132,9 +132,16 @@ impl Checker {
                     .entry(fault.fault.to_string())
                     .or_default()
                     .push(took),
-                None => verdict
-                    .stuck
-                    .push(format!("{} at {:.0} s", fault.fault, fault.began.as_secs_f64())),
+                None => {
+                    let named = format!("{} at {:.0} s", fault.fault, fault.began.as_secs_f64());
+                    let is_last = place + 1 == happened.len();
+                    if is_last {
+                        &mut verdict.stuck
+                    } else {
+                        &mut verdict.late
+                    }
+                    .push(named);
+                }
             }
         }
         verdict

@@ -3,6 +3,7 @@
 //! In comes a test's wish for a broker, a store or a running `mnistq`; out come addresses. Everything that is
 //! started here ends with the test process, however that ends ([`process`]). Knows no promise of ours.
 
+pub mod browser;
 pub mod client;
 pub mod data;
 pub mod mnistq;
@@ -59,7 +60,7 @@ fn installed(programs: &[&str], folders: &[&str]) -> PathBuf {
         .unwrap_or_else(|| {
             panic!(
                 "{} is not installed: `make test` installs it, and so does \
-                 `apt-get install rabbitmq-server redis-server`",
+                 `apt-get install rabbitmq-server redis-server chromium chromium-driver`",
                 programs[0]
             )
         })

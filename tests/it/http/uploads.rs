@@ -223,3 +223,42 @@ async fn other_paths_and_methods_are_told_what_there_is() {
         problem(response, 405, "wrong-method").await;
     }
 }
+
+#[tokio::test]
+async fn the_picture_that_a_model_would_see_is_shown_and_not_queued() {
+    let served = Served::new();
+    for form in [false, true] {
+        let request = served.client.post(served.url("/normalize"));
+        let request = if form {
+            request.multipart(Form::new().part("file", file("3.png", "digit 3")))
+        } else {
+            request.body("digit 3")
+        };
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        let body: Value = response.json().await.unwrap();
+        assert_eq!(body, json!({ "width": 1, "height": 1, "pixels": [3] }));
+    }
+    let refused = served.client.post(served.url("/normalize")).body("text").send();
+    problem(refused.await.unwrap(), 415, "not-an-image").await;
+    let two = Form::new()
+        .part("file", file("3.png", "digit 3"))
+        .part("file", file("4.png", "digit 4"));
+    let refused = served.client.post(served.url("/normalize")).multipart(two).send();
+    problem(refused.await.unwrap(), 422, "too-many-files").await;
+    assert_eq!(served.held(), (0, 0));
+}
+
+#[tokio::test]
+async fn a_flood_is_off_unless_the_operator_allows_it_and_bounded() {
+    let served = Served::new();
+    let flood = async |served: &Served, n: u32| {
+        let request = served.client.post(served.url(&format!("/flood?n={n}")));
+        request.send().await.unwrap()
+    };
+    problem(flood(&served, 1).await, 403, "flood-off").await;
+    let served = Served::with(|front_end| front_end.settings.flood = 20);
+    problem(flood(&served, 21).await, 422, "flood-size").await;
+    problem(flood(&served, 0).await, 422, "flood-size").await;
+    assert_eq!(served.held(), (0, 0));
+}
