@@ -5,7 +5,7 @@ SHELL := /bin/sh
 export PATH := $(PATH):/usr/sbin:/sbin
 BUILT := $(or $(CARGO_TARGET_DIR),target)/release
 
-.PHONY: help test lint release chaos bench-peers servers
+.PHONY: help test lint release man chaos bench-peers servers
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -20,6 +20,9 @@ lint: ## Check form, lints and documentation
 
 release: ## Build the executable, target/release/mnistq
 	cargo build --locked --release
+
+man: ## Write the manual pages to target/man
+	cargo run --locked --quiet --example man_pages -- target/man
 
 chaos: servers ## Break everything at random for half an hour, on RabbitMQ and Redis, and then on SQLite
 	cargo build --locked --release --bin mnistq --example chaos

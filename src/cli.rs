@@ -4,9 +4,11 @@
 //! default to and what else was configured is the business of [`crate::config`] and the roles.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::path::PathBuf;
 
 use clap::{Args, Command, CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
 
 /// Asynchronous machine-learning inference at scale: an HTTP front end, a queue, workers beside the GPUs.
 #[derive(Debug, Parser)]
@@ -76,6 +78,11 @@ pub enum Role {
     /// Shows jobs that ended without a model's answer, and replays or drops them
     #[command(subcommand)]
     Dead(Dead),
+    /// Tells how much waits on the queue, and takes it back
+    #[command(subcommand)]
+    Queue(Queue),
+    /// Prints what a shell needs to complete this command line
+    Completions(Completions),
     /// Measures how fast a server or the model is
     #[command(subcommand)]
     Bench(Bench),
@@ -253,6 +260,35 @@ pub enum Dead {
     Drop(DeadJobs),
 }
 
+/// `mnistq queue`
+#[derive(Debug, Subcommand)]
+pub enum Queue {
+    /// Tells how many jobs wait
+    Stats(AsJson),
+    /// Cancels all that wait
+    Purge(AsJson),
+}
+
+/// How to print.
+#[derive(Debug, Args)]
+pub struct AsJson {
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `mnistq completions`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  mnistq completions bash > /etc/bash_completion.d/mnistq
+  mnistq completions zsh > ~/.zfunc/_mnistq
+  mnistq completions fish > ~/.config/fish/completions/mnistq.fish")]
+pub struct Completions {
+    /// For which shell
+    pub shell: Shell,
+}
+
 /// `mnistq dead list`
 #[derive(Debug, Args)]
 pub struct DeadList {
@@ -345,11 +381,27 @@ pub fn parse() -> CommandLine {
     CommandLine::parse()
 }
 
+/// Writes what a shell needs to complete the command line.
+///
+/// # Errors
+/// Of the output.
+pub fn complete(asked: &Completions, output: &mut dyn io::Write) -> io::Result<()> {
+    let mut script = Vec::new();
+    clap_complete::generate(asked.shell, &mut command(), "mnistq", &mut script);
+    output.write_all(&script)
+}
+
+/// The whole command line, as clap has it.
+#[must_use]
+pub fn command() -> Command {
+    CommandLine::command()
+}
+
 /// The names of all variables of the environment that a command reads.
 #[must_use]
 pub fn variables() -> BTreeSet<String> {
     let mut names = BTreeSet::new();
-    collect_variables(&CommandLine::command(), &mut names);
+    collect_variables(&command(), &mut names);
     names
 }
 

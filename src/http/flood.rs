@@ -8,10 +8,11 @@ use futures_util::StreamExt;
 use futures_util::stream::iter;
 use serde::{Deserialize, Serialize};
 
+use super::accept::{Terms, accept};
 use super::error::{ApiError, Problem};
 use super::page::DIGITS;
 use super::state::State;
-use super::upload::{self, Terms};
+
 use crate::store::Entry;
 
 /// Digits in work at once: they share the queue's commits.
@@ -45,7 +46,7 @@ pub async fn flood(asked: Query<Asked>, state: Data<State>) -> Result<HttpRespon
     }
     let terms = Terms::now(state.settings.deadline());
     let digits = DIGITS.iter().cycle().take(asked.n as usize);
-    let accepting = digits.map(|digit| upload::accept(&state, Bytes::from_static(digit), terms.clone()));
+    let accepting = digits.map(|digit| accept(&state, Bytes::from_static(digit), terms.clone()));
     let accepted: Vec<_> = iter(accepting).buffer_unordered(AT_ONCE).collect().await;
     let mut ids = Vec::new();
     let mut last_refusal = None;

@@ -3,6 +3,7 @@
 //! Takes an upload, has it read, reserves its id, queues it, and answers; later hands out what is stored.
 //! Knows the two seams and the reader, and nothing of models or workers.
 
+mod accept;
 mod body;
 mod cancel_after;
 mod decode;

@@ -65,7 +65,8 @@ impl Default for Settings {
 
 impl Settings {
     /// How long an outcome is kept.
-    pub(super) fn result_ttl(&self) -> Duration {
+    #[must_use]
+    pub fn result_ttl(&self) -> Duration {
         Duration::from_secs(self.result_ttl_s)
     }
 

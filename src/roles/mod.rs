@@ -7,6 +7,7 @@ mod classify;
 mod dead;
 mod evaluate;
 mod mnist;
+mod queue;
 #[cfg(debug_assertions)]
 mod sabotage;
 mod seams;
@@ -20,7 +21,7 @@ use anyhow::Context;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::{Bench, Role};
+use crate::cli::{self, Bench, Role};
 use crate::config::Config;
 
 /// Runs a role to its end. The exit code is the role's own answer; an error means that it could not work.
@@ -40,6 +41,11 @@ pub fn run(role: Role, config: Config) -> anyhow::Result<ExitCode> {
         Role::Evaluate(flags) => runtime.block_on(evaluate::run(&flags, config)).map(done),
         Role::Classify(flags) => runtime.block_on(classify::run(&flags, config)),
         Role::Dead(asked) => runtime.block_on(dead::run(&asked, config)).map(done),
+        Role::Queue(asked) => runtime.block_on(queue::run(&asked, config)).map(done),
+        Role::Completions(asked) => {
+            let written = cli::complete(&asked, &mut std::io::stdout());
+            written.context("standard output").map(done)
+        }
         Role::Bench(Bench::Model(flags)) => bench::model::run(&flags, config).map(done),
         Role::Bench(Bench::Server(flags)) => runtime.block_on(bench::server::run(&flags)).map(done),
     }

@@ -49,6 +49,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("candle_core", &["model", "train"]),
     ("candle_nn", &["model", "train"]),
     ("clap", &["cli"]),
+    ("clap_complete", &["cli"]),
     ("fast_image_resize", &["digit"]),
     ("fred", &["store/redis"]),
     ("gemm", &["model", "train"]),

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::harness::client::{PICTURES, picture, picture_file};
+use crate::harness::client::{Client, PICTURES, picture, picture_file};
 use crate::harness::mnistq::{Home, Output};
 use crate::harness::process::free_port;
 
@@ -310,13 +310,64 @@ async fn ctrl_c_and_sigterm_stop_every_role_cleanly() {
 }
 
 #[tokio::test]
+async fn the_queue_is_counted_and_purged_and_who_waits_is_told() {
+    let home = Home::new();
+    let front_end = home.serve(&["--workers", "0"]).await;
+    let client = Client::new(front_end.url());
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        ids.push(client.upload(picture("three.jpg")).await);
+    }
+    let stats = home.run(&["queue", "stats", "--json"]).await;
+    assert_eq!(stats.stdout, "{\"dead\":0,\"limit\":100000,\"waiting\":3}\n");
+    assert_eq!(home.run(&["queue", "purge"]).await.stdout, "3 cancelled\n");
+    for id in &ids {
+        assert_eq!(client.outcome(id).await["status"], "cancelled");
+    }
+    let stats = home.run(&["queue", "stats"]).await;
+    assert_eq!(
+        stats.stdout,
+        "0 of 100000 wait; 0 ended without a model's answer (mnistq dead list)\n",
+    );
+}
+
+#[tokio::test]
+async fn completions_are_scripts_of_their_shell() {
+    let home = Home::new();
+    for (shell, mark) in [
+        ("bash", "complete -F"),
+        ("zsh", "#compdef mnistq"),
+        ("fish", "complete -c mnistq"),
+    ] {
+        let output = home.run(&["completions", shell]).await;
+        assert_eq!((output.code, output.stderr.as_str()), (Some(0), ""));
+        assert!(
+            output.stdout.contains(mark) && output.stdout.contains("classify"),
+            "{shell}"
+        );
+    }
+    let output = home.run(&["completions", "tcl"]).await;
+    assert_eq!(output.code, Some(2), "{output:?}");
+}
+
+#[tokio::test]
 async fn help_and_version_are_printed() {
     let home = Home::new();
     let version = home.run(&["--version"]).await;
     prints(&version, concat!("mnistq ", env!("CARGO_PKG_VERSION"), "\n"));
     let help = home.run(&["--help"]).await;
     assert_eq!(help.code, Some(0));
-    for role in ["serve", "work", "train", "evaluate", "classify", "dead", "bench"] {
+    for role in [
+        "serve",
+        "work",
+        "train",
+        "evaluate",
+        "classify",
+        "dead",
+        "queue",
+        "completions",
+        "bench",
+    ] {
         assert!(help.stdout.contains(role), "{role} is not in the help");
     }
 }
