@@ -37,7 +37,7 @@ async fn killing_workers_loses_no_id_that_was_given_out() {
     let client = Client::new(front_end.url());
     let mut moments = Moments::new(0x0064_6967_6974);
     let mut given = Vec::new();
-    for _ in 0..4 {
+    for _ in 0..5 {
         let worker = home.start(&["work", "--max-batch", "4"]);
         let started = client.upload(picture("three.jpg")).await;
         eventually("the worker answers", async || {

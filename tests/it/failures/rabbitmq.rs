@@ -108,19 +108,28 @@ async fn queues_that_are_deleted_are_made_again() {
 
 #[tokio::test]
 async fn a_rabbitmq_short_of_memory_takes_no_jobs_and_still_hands_them_out() {
+    let alarm = ["set_vm_memory_high_watermark", "absolute", "1MB"];
+    takes_none_and_hands_out(&alarm, &["set_vm_memory_high_watermark", "0.6"]).await;
+}
+
+#[tokio::test]
+async fn a_rabbitmq_short_of_disk_takes_no_jobs_and_still_hands_them_out() {
+    let alarm = ["set_disk_free_limit", "900000GB"];
+    takes_none_and_hands_out(&alarm, &["set_disk_free_limit", "1MB"]).await;
+}
+
+async fn takes_none_and_hands_out(alarm: &[&str], all_clear: &[&str]) {
     let server = RabbitMq::launch().await;
     let broker = connect(&server.url()).await;
     let mut published = HashSet::new();
     for _ in 0..10 {
         published.insert(publish(&broker).await.unwrap());
     }
-    server
-        .ctl(&["set_vm_memory_high_watermark", "absolute", "1MB"])
-        .await;
+    server.ctl(alarm).await;
     refused(&broker).await;
     let mut consumer = consume(&broker).await;
     receive_all(&mut consumer, published).await;
-    server.ctl(&["set_vm_memory_high_watermark", "0.6"]).await;
+    server.ctl(all_clear).await;
     let published = publish_again(&broker).await;
     receive_all(&mut consumer, [published].into()).await;
 }
