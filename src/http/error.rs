@@ -52,6 +52,9 @@ pub enum ApiError {
         /// The longest.
         longest_s: u64,
     },
+    /// The part of the address behind `?` is wrong.
+    #[error("the query can't be read: {0}")]
+    Query(String),
     /// A flood is not allowed, or not of this size.
     #[error("a flood takes `n` from 1 to {limit} here; the operator sets the limit with `flood`")]
     Flood {
@@ -155,6 +158,7 @@ impl ApiError {
             Self::Read(ReadError::TooManyPixels { .. }) => (422, "/problems/too-many-pixels", "Too many pixels"),
             Self::Read(ReadError::Unusable(_)) => (422, "/problems/unusable-image", "No digit in the image"),
             Self::Deadline { .. } => (400, "/problems/bad-deadline", "Unusable deadline"),
+            Self::Query(_) => (400, "/problems/bad-query", "Unreadable query"),
             Self::Flood { limit: 0 } => (403, "/problems/flood-off", "Floods are off"),
             Self::Flood { .. } => (422, "/problems/flood-size", "Flood too large"),
             Self::UnusableKey { .. } => (400, "/problems/bad-key", "Unusable key"),

@@ -1,6 +1,6 @@
 //! Which path and method is answered by whom; everything else is a problem document too.
 
-use actix_web::web::{self, Payload, ServiceConfig};
+use actix_web::web::{self, Payload, QueryConfig, ServiceConfig};
 use actix_web::{HttpResponse, Resource};
 
 use super::error::{ApiError, refuse};
@@ -8,7 +8,9 @@ use super::{events, flood, health, live, normalize, page, result, upload};
 
 /// Registers every path.
 pub fn register(config: &mut ServiceConfig) {
+    let unread = QueryConfig::default().error_handler(|error, _| ApiError::Query(error.to_string()).into());
     config
+        .app_data(unread)
         .service(resource("/classify", "POST").route(web::post().to(upload::classify)))
         .service(
             resource("/result/{id}", "GET, HEAD, DELETE")

@@ -260,5 +260,7 @@ async fn a_flood_is_off_unless_the_operator_allows_it_and_bounded() {
     let served = Served::with(|front_end| front_end.settings.flood = 20);
     problem(flood(&served, 21).await, 422, "flood-size").await;
     problem(flood(&served, 0).await, 422, "flood-size").await;
+    let request = served.client.post(served.url("/flood?n=many")).send();
+    problem(request.await.unwrap(), 400, "bad-query").await;
     assert_eq!(served.held(), (0, 0));
 }
