@@ -1,7 +1,7 @@
 //! From an upload to a queued job and its id.
 //!
 //! The order is the promise: read, reserve, publish, and only then an id is given out. What can't be read leaves nothing
-//! behind; what can't be queued takes its reservation back.
+//! behind; what can't be queued takes its reservation back, unless it has a key: then it may come again.
 
 use std::time::{Duration, SystemTime};
 

@@ -12,7 +12,6 @@ use super::accept::{Terms, accept};
 use super::error::{ApiError, Problem};
 use super::page::DIGITS;
 use super::state::State;
-
 use crate::store::Entry;
 
 /// Digits in work at once: they share the queue's commits.

@@ -8,7 +8,7 @@ use futures_util::StreamExt;
 use futures_util::stream::iter;
 use reqwest::StatusCode;
 use serde_json::Value;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, interval};
 
 use super::faults::Happened;
 use super::gauges::Reading;
@@ -152,7 +152,9 @@ impl Checker {
         let (Fate::Accepted(id) | Fate::Refused(_, Some(id))) = &attempt.fate else {
             return None;
         };
+        let mut looks = interval(STEP);
         loop {
+            looks.tick().await;
             let (answer, _) = call(self.http.get(format!("{}/result/{id}", self.url))).await;
             match answer {
                 Ok((status, body))
@@ -161,7 +163,7 @@ impl Checker {
                     return Some((status, body));
                 }
                 _ if Instant::now() >= deadline => return None,
-                _ => sleep(STEP).await,
+                _ => {}
             }
         }
     }

@@ -5,9 +5,9 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
-use tokio::time::sleep;
 
 use super::world::{Pairing, Servers, World};
+use crate::harness::lasting;
 use crate::harness::moments::Moments;
 use crate::harness::proxy::{Proxy, Weather};
 
@@ -132,7 +132,7 @@ impl Fault {
         match self {
             Self::WorkerKilled => {
                 world.kill_worker(worker);
-                sleep(lasts).await;
+                lasting("a worker is dead", lasts).await;
                 world.start_worker(worker);
             }
             Self::WorkerTold => {
@@ -141,12 +141,12 @@ impl Fault {
             }
             Self::WorkerStopped => {
                 world.signal_worker(worker, "STOP");
-                sleep(lasts).await;
+                lasting("a worker stands still", lasts).await;
                 world.signal_worker(worker, "CONT");
             }
             Self::WorkersDown => {
                 (0..world.workers()).for_each(|number| world.kill_worker(number));
-                sleep(lasts).await;
+                lasting("all workers are dead", lasts).await;
                 (0..world.workers()).for_each(|number| world.start_worker(number));
             }
             Self::FrontEndTold => {
@@ -185,7 +185,7 @@ impl Fault {
             Self::RabbitMqKilled => {
                 rabbitmq.kill();
                 let killed = Instant::now();
-                sleep(lasts).await;
+                lasting("RabbitMQ is dead", lasts).await;
                 let ended = Instant::now();
                 rabbitmq.start().await;
                 return Some((killed, ended));
@@ -193,14 +193,14 @@ impl Fault {
             Self::ServersKilled => {
                 redis.kill();
                 rabbitmq.kill();
-                sleep(lasts).await;
+                lasting("both servers are dead", lasts).await;
                 redis.start().await;
                 rabbitmq.start().await;
             }
             Self::RabbitMqStopped => {
                 rabbitmq.stop();
                 let stopped = Instant::now();
-                sleep(lasts).await;
+                lasting("RabbitMQ stands still", lasts).await;
                 let ended = Instant::now();
                 rabbitmq.resume();
                 return Some((stopped, ended));
@@ -212,22 +212,22 @@ impl Fault {
                 rabbitmq
                     .ctl(&["set_vm_memory_high_watermark", "absolute", "1MB"])
                     .await;
-                sleep(lasts).await;
+                lasting("memory is short", lasts).await;
                 rabbitmq.ctl(&["set_vm_memory_high_watermark", "0.6"]).await;
             }
             Self::RedisKilled => {
                 redis.kill();
-                sleep(lasts).await;
+                lasting("Redis is dead", lasts).await;
                 redis.start().await;
             }
             Self::RedisStopped => {
                 redis.stop();
-                sleep(lasts).await;
+                lasting("Redis stands still", lasts).await;
                 redis.resume();
             }
             Self::RedisFull => {
                 redis.ask("CONFIG SET maxmemory 1");
-                sleep(lasts).await;
+                lasting("Redis is full", lasts).await;
                 redis.ask("CONFIG SET maxmemory 0");
             }
             Self::RedisSlow => weather(to_redis, Weather::Slow(Duration::from_millis(200)), lasts).await,
@@ -240,7 +240,7 @@ impl Fault {
             Self::AmqpReset => {
                 while began.elapsed() < lasts {
                     to_rabbitmq.iter().for_each(Proxy::reset);
-                    sleep(Duration::from_secs(3)).await;
+                    lasting("connections live", Duration::from_secs(3)).await;
                 }
             }
             _ => unreachable!("{self} does not happen to servers"),
@@ -251,7 +251,7 @@ impl Fault {
 
 async fn weather(links: &[Proxy], weather: Weather, lasts: Duration) {
     links.iter().for_each(|link| link.set(weather));
-    sleep(lasts).await;
+    lasting("the network is bad", lasts).await;
     links.iter().for_each(|link| link.set(Weather::Clear));
 }
 
@@ -268,7 +268,7 @@ async fn lock(world: &World, lasts: Duration) -> (Instant, Instant) {
     });
     let connection = locked.await.expect("it does not panic");
     let began = Instant::now();
-    sleep(lasts).await;
+    lasting("another program holds the database", lasts).await;
     let ended = Instant::now();
     connection.execute_batch("ROLLBACK").expect("nothing was written");
     (began, ended)
@@ -280,7 +280,7 @@ async fn fill(world: &World, lasts: Duration) {
     let mut filler = std::fs::File::create(&path).expect("a file");
     let piece = vec![0; 1 << 16];
     while filler.write(&piece).is_ok_and(|written| written > 0) {}
-    sleep(lasts).await;
+    lasting("the disk is full", lasts).await;
     std::fs::remove_file(path).expect("it is there");
 }
 

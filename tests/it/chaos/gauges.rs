@@ -9,8 +9,14 @@ use std::time::Duration;
 use tokio::time::interval;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::harness::holds_within;
+
 /// How often they are read.
 const EVERY: Duration = Duration::from_secs(1);
+/// How long a part may take to close what it had open for clients that are gone.
+const SETTLE: Duration = Duration::from_secs(20);
+/// Open files that a part may have more at the end than at first, under load.
+const MORE_FILES: usize = 16;
 
 /// Which process plays which part at the moment.
 pub type Processes = Arc<Mutex<BTreeMap<String, u32>>>;
@@ -72,8 +78,18 @@ impl Gauges {
         Baseline(self.seen.lock().unwrap().clone())
     }
 
-    /// Ends, and compares with what they showed at first.
-    pub fn stop(self, baseline: &Baseline) -> Vec<Reading> {
+    /// Ends once the load is gone, and compares with what they showed at first.
+    pub async fn stop(self, baseline: &Baseline) -> Vec<Reading> {
+        let settled = async || {
+            self.compare(baseline)
+                .iter()
+                .all(|reading| reading.complaint().is_none())
+        };
+        holds_within(SETTLE, settled).await;
+        self.compare(baseline)
+    }
+
+    fn compare(&self, baseline: &Baseline) -> Vec<Reading> {
         let seen = self.seen.lock().unwrap().clone();
         let readings = seen.into_iter().map(|(part, (last, peak_kb))| Reading {
             first: baseline
@@ -85,6 +101,19 @@ impl Gauges {
             last,
         });
         readings.collect()
+    }
+}
+
+impl Reading {
+    /// That it has not closed what it had opened, if so.
+    pub fn complaint(&self) -> Option<String> {
+        let most = self.first.files + MORE_FILES;
+        (self.last.files > most).then(|| {
+            format!(
+                "{} has {} files open, and had {}",
+                self.part, self.last.files, self.first.files
+            )
+        })
     }
 }
 

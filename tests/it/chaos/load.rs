@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::ledger::{Attempt, Fate, Kind, Ledger};
 use super::pictures::{self, Asked};
+use crate::harness::eventually;
 use crate::harness::moments::Moments;
 
 /// Most uploads and waits at the same time; what comes while there are more is left out.
@@ -47,6 +48,13 @@ impl Load {
             attempts,
             running,
         }
+    }
+
+    /// Waits until so many more have ended.
+    pub async fn goes_on(&self, uploads: usize) {
+        let ended = || self.attempts.lock().unwrap().len();
+        let enough = ended() + uploads;
+        eventually("the load goes on", async || ended() >= enough).await;
     }
 
     /// All that have ended so far.

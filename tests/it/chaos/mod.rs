@@ -17,8 +17,6 @@ mod world;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::time::sleep;
-
 pub use checker::Verdict;
 pub use faults::Fault;
 pub use world::Pairing;
@@ -26,7 +24,7 @@ pub use world::Pairing;
 use crate::harness::moments::Moments;
 use checker::{Checker, recovery};
 use faults::Happened;
-use gauges::Gauges;
+use gauges::{Gauges, Reading};
 use ledger::Ledger;
 use load::Load;
 use world::World;
@@ -43,7 +41,7 @@ pub struct Plan {
     pub faults: Vec<Fault>,
     /// No fault begins later than this after the start.
     pub at_most: Duration,
-    /// How long the system is left alone before the first fault and after each.
+    /// How long the system is left alone before the first fault and after each: for as many uploads as come in that time.
     pub calm: Duration,
     /// How long after the last fault the system may take to answer as before, and how long after the end an id may
     /// still be without its outcome.
@@ -60,8 +58,11 @@ pub async fn run(plan: Plan) -> Verdict {
     let gauges = Gauges::read(world.processes());
     let load = Load::start(world.url(), plan.rate, (Arc::clone(&ledger), moments.clone()));
 
+    let a_second = plan.rate.ceil() as usize;
+    let calm = (plan.rate * plan.calm.as_secs_f64()).ceil() as usize;
+
     let mut happened = Vec::new();
-    sleep(plan.calm).await;
+    load.goes_on(calm).await;
     let baseline = gauges.latest();
     for fault in plan.faults {
         let began = ledger.now();
@@ -86,21 +87,22 @@ pub async fn run(plan: Plan) -> Verdict {
                 )
             }),
         });
-        sleep(plan.calm).await;
+        load.goes_on(calm).await;
     }
     if let Some(last) = happened.last() {
         let deadline = Instant::now() + plan.patience;
         let is_steady = || recovery(&load.attempts().lock().unwrap(), last.healed, Duration::MAX).is_some();
         while !is_steady() && Instant::now() < deadline {
-            sleep(Duration::from_secs(1)).await;
+            load.goes_on(a_second).await;
         }
     }
     let attempts = load.stop().await;
-    // Connections of clients that are gone close.
-    sleep(plan.calm).await;
-    let gauges = gauges.stop(&baseline);
+    let gauges = gauges.stop(&baseline).await;
     let checker = Checker::new(world.url(), plan.patience);
     let mut verdict = checker.check(attempts, happened).await;
+    verdict
+        .complaints
+        .extend(gauges.iter().filter_map(Reading::complaint));
     verdict.gauges = gauges;
     verdict.complaints.extend(world.stop().await);
     verdict

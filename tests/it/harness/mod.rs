@@ -21,13 +21,25 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Waits until `condition` holds. Fails with `what` if that never happens.
-pub async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
-    within(what, async {
+pub async fn eventually(what: &str, condition: impl AsyncFnMut() -> bool) {
+    let held = holds_within(PATIENCE, condition).await;
+    assert!(held, "waited {PATIENCE:?} in vain: {what}");
+}
+
+/// Whether `condition` comes to hold before `limit` is over.
+pub async fn holds_within(limit: Duration, mut condition: impl AsyncFnMut() -> bool) -> bool {
+    let holds = async {
         while !condition().await {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-    })
-    .await;
+    };
+    tokio::time::timeout(limit, holds).await.is_ok()
+}
+
+/// Lets a fault last for so long, which is part of what it is. Nothing may be waited for in this way.
+pub async fn lasting(what: &str, time: Duration) {
+    eprintln!("          {what}, for {:.1} s", time.as_secs_f64());
+    tokio::time::sleep(time).await;
 }
 
 /// Awaits `future`. Fails with `what` if it never ends.
