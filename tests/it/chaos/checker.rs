@@ -53,6 +53,8 @@ pub struct Verdict {
     pub recoveries: BTreeMap<String, Vec<Duration>>,
     /// Statuses of uploads that were not accepted; 0 is no answer.
     pub refusals: BTreeMap<u16, usize>,
+    /// The slowest answer to an upload, by status.
+    pub slowest: BTreeMap<u16, Duration>,
     /// What else was not as it should be.
     pub complaints: Vec<String>,
     /// Memory, open files and threads of the processes.
@@ -119,7 +121,11 @@ impl Checker {
                         verdict.early.push(id.clone());
                     }
                 }
-                Fate::Refused(status, _) => *verdict.refusals.entry(*status).or_default() += 1,
+                Fate::Refused(status, _) => {
+                    *verdict.refusals.entry(*status).or_default() += 1;
+                    let slowest = verdict.slowest.entry(*status).or_default();
+                    *slowest = (*slowest).max(attempt.answered - attempt.began);
+                }
                 Fate::Broken(_) => *verdict.refusals.entry(0).or_default() += 1,
             }
         }
@@ -249,6 +255,7 @@ impl fmt::Display for Verdict {
             "attempts {}, accepted {}; not accepted, by status: {:?}",
             self.attempts, self.accepted, self.refusals
         )?;
+        writeln!(f, "slowest refusal, by status: {:?}", self.slowest)?;
         let count = |name, found: &[String]| (name, found.len(), found.first().cloned().unwrap_or_default());
         for (name, number, first) in [
             count("LOST", &self.lost),

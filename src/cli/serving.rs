@@ -1,0 +1,61 @@
+//! The commands that serve: `serve` and `work`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+/// `mnistq serve`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  mnistq serve
+  mnistq serve --bind 0.0.0.0:8000 --broker amqp://user:password@rabbit:5672/%2f --store redis://redis:6379/0")]
+pub struct Serve {
+    /// Address to listen on; port 0 picks a free one [default: 127.0.0.1:8000]
+    #[arg(long, env = "MNISTQ_BIND", value_name = "ADDRESS")]
+    pub bind: Option<String>,
+    /// Workers inside this process [default: 1 if the queue is embedded, else 0]
+    #[arg(long, env = "MNISTQ_WORKERS", value_name = "N")]
+    pub workers: Option<u16>,
+    /// How long an outcome is kept, in seconds [default: 3600]
+    #[arg(long, env = "MNISTQ_RESULT_TTL", value_name = "SECONDS")]
+    pub result_ttl: Option<u64>,
+    /// auto brings any picture into MNIST's form; raw takes only pictures that have it [default: auto]
+    #[arg(long, env = "MNISTQ_PREPROCESS", value_name = "auto|raw")]
+    pub preprocess: Option<String>,
+    /// How the in-process workers work.
+    #[command(flatten)]
+    pub working: Working,
+}
+
+/// `mnistq work`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  mnistq work
+  mnistq work --device cuda:0 --max-batch 1024 --broker amqp://rabbit --store redis://redis:6379/0")]
+pub struct Work {
+    /// How to work.
+    #[command(flatten)]
+    pub working: Working,
+}
+
+/// Flags of whatever runs a worker.
+#[derive(Debug, Args)]
+pub struct Working {
+    /// Where the model runs: auto, cpu, cuda or cuda:N [default: auto]
+    #[arg(long, env = "MNISTQ_DEVICE", value_name = "DEVICE")]
+    pub device: Option<String>,
+    /// Weights, as safetensors or a PyTorch state_dict [default: those in this executable]
+    #[arg(long, env = "MNISTQ_WEIGHTS", value_name = "FILE")]
+    pub weights: Option<PathBuf>,
+    /// Most pictures in one forward pass [default: 64]
+    #[arg(long, env = "MNISTQ_MAX_BATCH", value_name = "N")]
+    pub max_batch: Option<u16>,
+    /// How long a batch that is not full waits for more, in milliseconds [default: 0]
+    #[arg(long, env = "MNISTQ_MAX_WAIT_MS", value_name = "MS")]
+    pub max_wait_ms: Option<u64>,
+    /// Threads of the model on a CPU [default: the cores of this machine]
+    #[arg(long, env = "MNISTQ_THREADS", value_name = "N")]
+    pub threads: Option<usize>,
+}
