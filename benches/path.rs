@@ -34,6 +34,7 @@ fn wire_form(criterion: &mut Criterion) {
         picture: Picture::new(28, 28, vec![7; 784]).expect("28×28 bytes"),
         result_ttl: Duration::from_secs(3600),
         accepted_at: SystemTime::now(),
+        reading: Duration::from_micros(300),
     };
     let wire = job.encode();
     let outcome = Outcome::Succeeded(Prediction {

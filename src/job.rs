@@ -66,6 +66,8 @@ pub struct Job {
     pub result_ttl: Duration,
     /// When the front end took the upload, by its clock. Reported in timings, never decided upon.
     pub accepted_at: SystemTime,
+    /// How long the upload took from there until it was a picture; zero if a version 1 wrote the job.
+    pub reading: Duration,
 }
 
 /// Why bytes from a queue are no job.
@@ -76,7 +78,7 @@ pub enum WireError {
     Foreign,
     /// A newer executable wrote this.
     #[error(
-        "the job has wire version {0}, and this executable reads version {VERSION}: update the workers first"
+        "the job has wire version {0}, and this executable reads versions 1 to {VERSION}: update the workers first"
     )]
     Version(u8),
     /// Cut short, or longer than its header says.
@@ -93,10 +95,12 @@ pub enum WireError {
 }
 
 /// `b"MNQ"`, the version, then little-endian: id (16), accepted at in Unix microseconds (8), result time
-/// to live in milliseconds (8), width (2), height (2), pixels, CRC-32 of all before it (4).
+/// to live in milliseconds (8), from version 2 on the reading in microseconds (4), width (2), height (2), pixels,
+/// CRC-32 of all before it (4).
 const MARK: &[u8; 3] = b"MNQ";
-const VERSION: u8 = 1;
-const HEADER: usize = 40;
+const VERSION: u8 = 2;
+const HEADER: usize = 44;
+const HEADER_OF_VERSION_1: usize = 40;
 const TRAILER: usize = 4;
 
 impl Job {
@@ -113,6 +117,8 @@ impl Job {
         wire.extend_from_slice(self.id.as_bytes());
         wire.extend_from_slice(&saturated(accepted.as_micros()).to_le_bytes());
         wire.extend_from_slice(&saturated(self.result_ttl.as_millis()).to_le_bytes());
+        let reading = u32::try_from(self.reading.as_micros()).unwrap_or(u32::MAX);
+        wire.extend_from_slice(&reading.to_le_bytes());
         wire.extend_from_slice(&self.picture.width.to_le_bytes());
         wire.extend_from_slice(&self.picture.height.to_le_bytes());
         wire.extend_from_slice(&self.picture.pixels);
@@ -134,16 +140,20 @@ impl Job {
             return Err(WireError::Foreign);
         }
         let [version] = reader.take()?;
-        if version != VERSION {
+        if !(1..=VERSION).contains(&version) {
             return Err(WireError::Version(version));
         }
         let id = JobId::from_bytes(&reader.take::<16>()?).ok_or(WireError::Foreign)?;
         let accepted = Duration::from_micros(u64::from_le_bytes(reader.take()?));
         let result_ttl = Duration::from_millis(u64::from_le_bytes(reader.take()?));
+        let (header, reading) = match version {
+            1 => (HEADER_OF_VERSION_1, 0),
+            _ => (HEADER, u32::from_le_bytes(reader.take()?)),
+        };
         let width = u16::from_le_bytes(reader.take()?);
         let height = u16::from_le_bytes(reader.take()?);
         let pixels = usize::from(width) * usize::from(height);
-        let expected = HEADER + pixels + TRAILER;
+        let expected = header + pixels + TRAILER;
         if wire.len() != expected {
             return Err(WireError::Length {
                 expected,
@@ -157,7 +167,7 @@ impl Job {
         let picture = Picture {
             width,
             height,
-            pixels: body[HEADER..].to_vec(),
+            pixels: body[header..].to_vec(),
         };
         let accepted_at = SystemTime::UNIX_EPOCH
             .checked_add(accepted)
@@ -167,6 +177,7 @@ impl Job {
             picture,
             result_ttl,
             accepted_at,
+            reading: Duration::from_micros(reading.into()),
         })
     }
 }

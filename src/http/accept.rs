@@ -5,13 +5,16 @@
 
 use std::time::{Duration, SystemTime};
 
+use actix_web::http::header::HeaderMap;
 use actix_web::web::{self, Bytes};
 use sha2::{Digest, Sha256};
 
 use super::error::ApiError;
+use super::lifetimes::{self, CANCEL_AFTER, RESULT_TTL};
 use super::state::State;
+use super::{Settings, idempotency};
 use crate::broker::PublishError;
-use crate::job::{Job, JobId};
+use crate::job::{Job, JobId, Picture};
 use crate::store::{Claim, Entry};
 
 /// What holds for all pictures of a request.
@@ -21,29 +24,48 @@ pub struct Terms {
     pub accepted_at: SystemTime,
     /// How long each may wait for its outcome.
     pub deadline: Duration,
+    /// How long each outcome is kept.
+    pub result_ttl: Duration,
     /// The client's own name for it.
     pub key: Option<String>,
 }
 
 impl Terms {
-    /// Of a request that comes now, has no key and this deadline.
-    pub fn now(deadline: Duration) -> Self {
+    /// Of a request that comes now, has no key and asks for nothing.
+    pub fn now(settings: &Settings) -> Self {
         Self {
             accepted_at: SystemTime::now(),
-            deadline,
+            deadline: settings.deadline(),
+            result_ttl: settings.result_ttl(),
             key: None,
         }
     }
+
+    /// Of a request that comes now and has these headers.
+    pub fn of(headers: &HeaderMap, settings: &Settings) -> Result<Self, ApiError> {
+        Ok(Self {
+            accepted_at: SystemTime::now(),
+            deadline: lifetimes::asked(headers, CANCEL_AFTER, settings.deadline())?,
+            result_ttl: lifetimes::asked(headers, RESULT_TTL, settings.result_ttl())?,
+            key: idempotency::key(headers)?,
+        })
+    }
 }
 
-/// Reads, reserves, publishes. An upload that comes again under its key is published again unless it is finished: it
-/// is not known how far the first one came, and a job that comes twice is answered once.
+/// Reads an upload, and queues it.
 pub async fn accept(state: &State, upload: Bytes, terms: Terms) -> Result<JobId, ApiError> {
     let picture = state.decoder.decode(upload.clone()).await?;
+    queue(state, picture, upload, terms).await
+}
+
+/// Reserves, publishes. A picture whose `source` comes again under its key is published again unless it is finished: it
+/// is not known how far the first one came, and a job that comes twice is answered once.
+pub async fn queue(state: &State, picture: Picture, source: Bytes, terms: Terms) -> Result<JobId, ApiError> {
+    let reading = terms.accepted_at.elapsed().unwrap_or_default();
     let id = match &terms.key {
         None => JobId::issue(),
         Some(key) => {
-            let id = claim(state, key, upload, terms.deadline).await?;
+            let id = claim(state, key, source, &terms).await?;
             if let Some(Entry::Finished(_)) = state.store.fetch(id).await.map_err(ApiError::Store)? {
                 return Ok(id);
             }
@@ -53,8 +75,9 @@ pub async fn accept(state: &State, upload: Bytes, terms: Terms) -> Result<JobId,
     let job = Job {
         id,
         picture,
-        result_ttl: state.settings.result_ttl(),
+        result_ttl: terms.result_ttl,
         accepted_at: terms.accepted_at,
+        reading,
     };
     state
         .store
@@ -87,14 +110,14 @@ pub async fn accept(state: &State, upload: Bytes, terms: Terms) -> Result<JobId,
 }
 
 /// The id that a key stands for.
-async fn claim(state: &State, key: &str, upload: Bytes, deadline: Duration) -> Result<JobId, ApiError> {
+async fn claim(state: &State, key: &str, source: Bytes, terms: &Terms) -> Result<JobId, ApiError> {
     // A large upload must not hold up others.
-    let hashed = web::block(move || Sha256::digest(upload).into()).await;
+    let hashed = web::block(move || Sha256::digest(source).into()).await;
     let claim = Claim {
         id: JobId::issue(),
         fingerprint: hashed.map_err(|_| ApiError::Broken)?,
     };
-    let ttl = deadline.saturating_add(state.settings.result_ttl());
+    let ttl = terms.deadline.saturating_add(terms.result_ttl);
     let held = state
         .store
         .claim(key, claim, ttl)

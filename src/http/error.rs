@@ -44,11 +44,11 @@ pub enum ApiError {
         /// The limit.
         limit_bytes: usize,
     },
-    /// The request asks for a deadline that it can't have.
-    #[error(
-        "the header `Cancel-After` takes one time such as 500ms, 30s, 5m or 1h, of at most {longest_s}s here"
-    )]
-    Deadline {
+    /// The request asks for a time that it can't have.
+    #[error("the header `{name}` takes one time such as 500ms, 30s, 5m or 1h, of at most {longest_s}s here")]
+    Time {
+        /// The header.
+        name: &'static str,
         /// The longest.
         longest_s: u64,
     },
@@ -157,7 +157,7 @@ impl ApiError {
             Self::Read(ReadError::Damaged(_)) => (400, "/problems/damaged-image", "Damaged image"),
             Self::Read(ReadError::TooManyPixels { .. }) => (422, "/problems/too-many-pixels", "Too many pixels"),
             Self::Read(ReadError::Unusable(_)) => (422, "/problems/unusable-image", "No digit in the image"),
-            Self::Deadline { .. } => (400, "/problems/bad-deadline", "Unusable deadline"),
+            Self::Time { .. } => (400, "/problems/bad-time", "Unusable time"),
             Self::Query(_) => (400, "/problems/bad-query", "Unreadable query"),
             Self::Flood { limit: 0 } => (403, "/problems/flood-off", "Floods are off"),
             Self::Flood { .. } => (422, "/problems/flood-size", "Flood too large"),

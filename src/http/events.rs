@@ -1,4 +1,6 @@
 //! `GET /result/{id}/events`: server-sent events, `queued` and then the outcome, and the end.
+//!
+//! An event's id is its status: whoever was cut off goes on at any front end, since all know the same store.
 
 use std::time::Duration;
 
@@ -7,7 +9,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use futures_util::stream::unfold;
 
 use super::error::ApiError;
-use super::result::{Body, NO_STORE, requested, unknown};
+use super::result::{Body, NO_STORE, QUEUED, Shown, requested, status, unknown};
 use super::state::State;
 use crate::job::JobId;
 use crate::store::Entry;
@@ -21,17 +23,27 @@ enum Step {
     Over,
 }
 
-/// Streams what becomes of a job, until its outcome, its end, or the end of this process. A client that is
-/// cut off asks again, and is told what is known then.
+/// Streams what becomes of a job, until its outcome, its end, or the end of this process. A client that comes back is
+/// told what it was not told before; if that is nothing, 204 tells browsers not to come again.
 pub async fn follow(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, ApiError> {
     let id = requested(&request)?;
+    let shown = Shown::of(&request)?;
     let Some(entry) = state.store.fetch(id).await.map_err(ApiError::Store)? else {
         return Err(unknown(&state, id));
     };
-    let events = unfold((Step::Known(entry), state), move |(step, state)| async move {
+    let told = request.headers().get("last-event-id");
+    let told = told.and_then(|told| told.to_str().ok());
+    let first = match entry {
+        Entry::Queued if told == Some(QUEUED) => Step::Waiting,
+        Entry::Finished(outcome) if told == Some(status(&outcome)) => {
+            return Ok(HttpResponse::NoContent().finish());
+        }
+        entry => Step::Known(entry),
+    };
+    let events = unfold((first, state), move |(step, state)| async move {
         let (event, next) = match step {
-            Step::Known(entry) => tell(id, entry, &state),
-            Step::Waiting => wait(id, &state).await?,
+            Step::Known(entry) => tell(id, entry, shown, &state),
+            Step::Waiting => wait(id, shown, &state).await?,
             Step::Over => return None,
         };
         Some((Ok::<_, ApiError>(event), (next, state)))
@@ -45,7 +57,7 @@ pub async fn follow(request: HttpRequest, state: Data<State>) -> Result<HttpResp
 }
 
 /// What comes next; none if there will be nothing more.
-async fn wait(id: JobId, state: &State) -> Option<(Bytes, Step)> {
+async fn wait(id: JobId, shown: Shown, state: &State) -> Option<(Bytes, Step)> {
     let keep_alive = Duration::from_millis(state.settings.event_keep_alive_ms);
     let waited = tokio::select! {
         waited = state.store.wait(id, keep_alive) => waited,
@@ -53,21 +65,22 @@ async fn wait(id: JobId, state: &State) -> Option<(Bytes, Step)> {
     };
     match waited {
         Ok(Some(Entry::Queued)) => Some((COMMENT, Step::Waiting)),
-        Ok(Some(finished)) => Some(tell(id, finished, state)),
+        Ok(Some(finished)) => Some(tell(id, finished, shown, state)),
         Ok(None) | Err(_) => None,
     }
 }
 
-fn tell(id: JobId, entry: Entry, state: &State) -> (Bytes, Step) {
+fn tell(id: JobId, entry: Entry, shown: Shown, state: &State) -> (Bytes, Step) {
     let (body, next) = match entry {
         Entry::Queued => (Body::queued(id), Step::Waiting),
         Entry::Finished(outcome) => {
             state.seen.note(&outcome);
-            (Body::finished(id, outcome), Step::Over)
+            (Body::finished(id, outcome, shown), Step::Over)
         }
     };
     // Only a map with keys that are no texts could fail.
     let text = serde_json::to_string(&body).unwrap_or_default();
-    let event = format!("event: {}\ndata: {text}\n\n", body.status());
+    let status = body.status();
+    let event = format!("id: {status}\nevent: {status}\ndata: {text}\n\n");
     (event.into(), next)
 }

@@ -43,7 +43,7 @@ pub async fn flood(asked: Query<Asked>, state: Data<State>) -> Result<HttpRespon
     if asked.n == 0 || asked.n > limit {
         return Err(ApiError::Flood { limit });
     }
-    let terms = Terms::now(state.settings.deadline());
+    let terms = Terms::now(&state.settings);
     let digits = DIGITS.iter().cycle().take(asked.n as usize);
     let accepting = digits.map(|digit| accept(&state, Bytes::from_static(digit), terms.clone()));
     let accepted: Vec<_> = iter(accepting).buffer_unordered(AT_ONCE).collect().await;

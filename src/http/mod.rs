@@ -5,7 +5,6 @@
 
 mod accept;
 mod body;
-mod cancel_after;
 mod decode;
 mod error;
 mod events;
@@ -13,6 +12,7 @@ mod flood;
 mod form;
 mod health;
 mod idempotency;
+mod lifetimes;
 mod live;
 mod normalize;
 mod pace;

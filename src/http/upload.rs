@@ -13,8 +13,9 @@ use super::accept::{Terms, accept};
 use super::body::{self, Body, Limits};
 use super::error::{ApiError, Problem, refuse};
 use super::form::{self, Upload};
+use super::prefer;
+use super::result::Shown;
 use super::state::State;
-use super::{cancel_after, idempotency, prefer, result};
 use crate::job::JobId;
 use crate::store::Entry;
 
@@ -65,10 +66,8 @@ pub async fn classify(request: HttpRequest, mut payload: Payload, state: Data<St
 
 async fn take(request: &HttpRequest, payload: &mut Payload, state: &State) -> Result<HttpResponse, ApiError> {
     let headers = request.headers();
-    let terms = Terms {
-        key: idempotency::key(headers)?,
-        ..Terms::now(cancel_after::deadline(headers, state.settings.deadline())?)
-    };
+    let shown = Shown::of(request)?;
+    let terms = Terms::of(headers, &state.settings)?;
     let (mut uploads, body) = collect(headers, payload, state).await?;
     let only = match uploads.pop() {
         Some(only) if uploads.is_empty() => only,
@@ -80,7 +79,7 @@ async fn take(request: &HttpRequest, payload: &mut Payload, state: &State) -> Re
     let id = accept(state, only.picture?, terms).await?;
     // A client that waits for its result holds no memory for its upload.
     drop(body);
-    Ok(respond(request, state, id).await)
+    Ok(respond(headers, state, id, shown).await)
 }
 
 /// The uploads of a request, one at least, and the body that holds their memory.
@@ -113,16 +112,14 @@ pub async fn collect(
 }
 
 /// The id alone, or the result if the client would rather wait and it comes in time.
-async fn respond(request: &HttpRequest, state: &State, id: JobId) -> HttpResponse {
-    if let Some(wait) = prefer::wait(request.headers()) {
+async fn respond(headers: &HeaderMap, state: &State, id: JobId, shown: Shown) -> HttpResponse {
+    if let Some(wait) = prefer::wait(headers) {
         let granted = wait.min(state.settings.max_wait());
         // The job is queued: whatever the store says now, the client gets its id.
         if let Ok(Some(Entry::Finished(outcome))) = state.wait(id, granted).await {
-            state.seen.note(&outcome);
-            return HttpResponse::Ok()
-                .insert_header(prefer::applied(granted))
-                .insert_header(result::NO_STORE)
-                .json(result::Body::finished(id, outcome));
+            let mut response = HttpResponse::Ok();
+            response.insert_header(prefer::applied(granted));
+            return state.tell(response, id, outcome, shown);
         }
     }
     HttpResponse::Accepted()

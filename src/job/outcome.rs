@@ -108,10 +108,13 @@ pub struct ModelName {
     pub weights_sha256: String,
 }
 
-/// Durations of the stages, in milliseconds.
+/// Durations of the stages, one after the other, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Timings {
-    /// From the upload to the start of the forward pass; across machines, as good as their clocks agree.
+    /// From the request to the picture in its upload: receiving and decoding.
+    #[serde(default)]
+    pub reading_ms: f64,
+    /// From there to the start of the forward pass; across machines, as good as their clocks agree.
     pub queued_ms: f64,
     /// The forward pass of the whole batch.
     pub inference_ms: f64,

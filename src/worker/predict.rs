@@ -127,7 +127,11 @@ impl Predictor {
         part.into_iter()
             .zip(answer.log_probabilities.chunks(card.classes))
             .map(move |(delivery, row)| {
-                let accepted_at = delivery.job.as_ref().map_or(started, |job| job.accepted_at);
+                let (accepted_at, reading) = delivery
+                    .job
+                    .as_ref()
+                    .map_or((started, Duration::ZERO), |job| (job.accepted_at, job.reading));
+                let before = started.duration_since(accepted_at).unwrap_or_default();
                 let probabilities: Vec<f32> =
                     row.iter().map(|log_probability| log_probability.exp()).collect();
                 let outcome = Outcome::Succeeded(Prediction {
@@ -141,7 +145,8 @@ impl Predictor {
                     device: card.device.clone(),
                     batch_size,
                     timings: Timings {
-                        queued_ms: milliseconds(started.duration_since(accepted_at).unwrap_or_default()),
+                        reading_ms: milliseconds(reading),
+                        queued_ms: milliseconds(before.saturating_sub(reading)),
                         inference_ms: milliseconds(answer.duration),
                     },
                 });

@@ -121,6 +121,7 @@ fn job() -> Job {
         picture: Picture::new(4, 4, id.as_bytes().to_vec()).unwrap(),
         result_ttl: Duration::from_millis(3_600_007),
         accepted_at: SystemTime::UNIX_EPOCH + Duration::from_micros(1_700_000_000_123_456),
+        reading: Duration::from_micros(1_234),
     }
 }
 

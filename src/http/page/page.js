@@ -223,7 +223,8 @@ function succeeded(result, total) {
     measure(digit, probability);
     bars[digit].row.classList.toggle("best", digit === result.predicted_class);
   });
-  const { queued_ms: queued, inference_ms: inference } = result.timings;
+  const { reading_ms: reading, queued_ms: queued, inference_ms: inference } = result.timings;
+  show("upload", `${milliseconds(reading)} to receive and read it`, "past");
   show("queued", `${milliseconds(queued)} until a worker took it`, "past");
   const others = result.batch_size === 1 ? "alone" : `one of ${result.batch_size}`;
   show("batch", `${others}, ${milliseconds(inference)} on ${result.device}, ${result.worker}`, "past");

@@ -1,6 +1,6 @@
 //! Bytes that mean harm, in great number: on the queue, and at the front end. Those of pictures are in `digit::hostile`.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use mnistq::job::{Job, JobId, Picture, WireError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -15,8 +15,9 @@ fn job() -> Job {
     Job {
         id: JobId::issue(),
         picture: Picture::new(28, 28, (0..784_u32).map(|number| number as u8).collect()).unwrap(),
-        result_ttl: std::time::Duration::from_secs(3600),
+        result_ttl: Duration::from_secs(3600),
         accepted_at: SystemTime::now(),
+        reading: Duration::from_micros(300),
     }
 }
 
@@ -44,6 +45,22 @@ fn a_job_of_a_newer_version_says_so() {
 }
 
 #[test]
+fn a_job_of_version_1_is_still_read() {
+    // As the first version wrote it.
+    let hexadecimal = "4d4e5101018bcfe5688070008000a1b2c3d4e5f640222018240a060080ee360000000000\
+                       020002000001feff72d150f1";
+    let bytes = |place| u8::from_str_radix(&hexadecimal[place..place + 2], 16).unwrap();
+    let wire: Vec<u8> = (0..hexadecimal.len()).step_by(2).map(bytes).collect();
+    let job = Job::decode(&wire).unwrap();
+    assert_eq!(job.id.to_string(), "018bcfe5-6880-7000-8000-a1b2c3d4e5f6");
+    assert_eq!(job.picture, Picture::new(2, 2, vec![0, 1, 254, 255]).unwrap());
+    assert_eq!(job.result_ttl, Duration::from_secs(3600));
+    let accepted = Duration::from_micros(1_700_000_000_123_456);
+    assert_eq!(job.accepted_at, SystemTime::UNIX_EPOCH + accepted);
+    assert_eq!(job.reading, Duration::ZERO);
+}
+
+#[test]
 fn random_bytes_are_no_job() {
     let mut moments = Moments::new(0x006a_6f62);
     for _ in 0..50_000 {
@@ -51,6 +68,7 @@ fn random_bytes_are_no_job() {
         let mut bytes: Vec<u8> = (0..length).map(|_| moments.next(256) as u8).collect();
         if moments.next(2) == 1 && length >= 4 {
             bytes[..4].copy_from_slice(b"MNQ\x01");
+            bytes[3] += moments.next(2) as u8;
         }
         assert!(Job::decode(&bytes).is_err());
     }

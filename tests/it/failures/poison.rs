@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use mnistq::broker::{Broker, LIVES, SUSPECT_AFTER};
 use mnistq::job::{FailureCode, Job, JobId, Outcome, Picture};
@@ -126,6 +126,7 @@ async fn submit(broker: &Arc<dyn Broker>, store: &Arc<dyn ResultStore>, first: u
         picture: Picture::new(4, 4, [first; 16].to_vec()).unwrap(),
         result_ttl: TTL,
         accepted_at: SystemTime::now(),
+        reading: Duration::from_micros(300),
     };
     store.reserve(job.id, TTL, TTL).await.unwrap();
     broker.publish(&job, TTL).await.unwrap();

@@ -172,6 +172,7 @@ async fn publish(broker: &Arc<dyn Broker>) -> Result<JobId, PublishError> {
         picture: Picture::new(2, 2, vec![0; 4]).unwrap(),
         result_ttl: Duration::from_secs(3600),
         accepted_at: SystemTime::now(),
+        reading: Duration::from_micros(300),
     };
     broker.publish(&job, job.result_ttl).await.map(|()| job.id)
 }

@@ -93,6 +93,7 @@ async fn a_job_that_comes_three_times_has_one_outcome() {
             picture: Picture::new(28, 28, vec![0; 784]).unwrap(),
             result_ttl: hour,
             accepted_at: SystemTime::now(),
+            reading: Duration::from_micros(300),
         };
         for _ in 0..3 {
             broker.publish(&job, hour).await.unwrap();

@@ -70,7 +70,7 @@ async fn whoever_waits_is_told_of_the_deadline() {
 async fn a_deadline_that_can_not_be_had_is_refused() {
     let served = Served::new();
     for cancel_after in ["soon", "0s", "-1s", "25h"] {
-        problem(post(&served, cancel_after).await, 400, "bad-deadline").await;
+        problem(post(&served, cancel_after).await, 400, "bad-time").await;
     }
     assert_eq!(served.held(), (0, 0));
 }

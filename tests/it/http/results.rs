@@ -217,7 +217,7 @@ async fn events_tell_of_the_queue_then_of_the_outcome_and_end() {
     let queued = read_until(Some("\n\n")).await;
     let data = json!({ "inference_id": id, "status": "queued" });
     assert!(
-        queued.starts_with(&format!("event: queued\ndata: {data}\n\n")),
+        queued.starts_with(&format!("id: queued\nevent: queued\ndata: {data}\n\n")),
         "{queued}"
     );
     read_until(Some("\n\n: queued\n\n: queued\n\n")).await;
@@ -229,12 +229,111 @@ async fn events_tell_of_the_queue_then_of_the_outcome_and_end() {
 }
 
 #[tokio::test]
+async fn events_go_on_at_another_front_end_where_they_were_cut_off() {
+    let served = Served::new();
+    let id = served.submit("digit 3").await;
+    let other = served.second_front_end();
+    let events = |address: &str, last: &str| {
+        let request = served.client.get(format!("http://{address}/result/{id}/events"));
+        request.header("last-event-id", last).send()
+    };
+    let following = events(&other.address, "queued").await.unwrap();
+    served.finish(id, predicted(3)).await;
+    let text = within("the end of the events", following.text()).await.unwrap();
+    assert!(text.starts_with("id: succeeded\nevent: succeeded\n"), "{text}");
+    assert_eq!(text.matches("event:").count(), 1);
+    let nothing_new = events(&served.address, "succeeded").await.unwrap();
+    assert_eq!(nothing_new.status(), StatusCode::NO_CONTENT);
+    let foreign = events(&served.address, "7").await.unwrap().text().await.unwrap();
+    assert_eq!(foreign, text);
+}
+
+#[tokio::test]
+async fn the_most_likely_classes_are_told_on_request() {
+    let served = Served::new();
+    let id = served.submit("digit 3").await;
+    served.finish(id, predicted(3)).await;
+    let of = async |query: &str| -> Value {
+        let response = served.get(&format!("/result/{id}{query}")).await;
+        response.json::<Value>().await.unwrap()["top"].clone()
+    };
+    assert_eq!(of("").await, Value::Null);
+    let three = json!({ "class": 3, "probability": 1.0 });
+    let none = |class: u16| json!({ "class": class, "probability": 0.0 });
+    assert_eq!(of("?top=1").await, json!([three]));
+    assert_eq!(of("?top=3").await, json!([three, none(0), none(1)]));
+    assert_eq!(of("?top=65535").await.as_array().unwrap().len(), 10);
+    let events = served.get(&format!("/result/{id}/events?top=1")).await;
+    assert!(events.text().await.unwrap().contains("\"top\":[{"));
+    for wrong in ["0", "-1", "many", "65536", "1&top=2"] {
+        for path in [
+            format!("/result/{id}?top={wrong}"),
+            format!("/result/{id}/events?top={wrong}"),
+        ] {
+            problem(served.get(&path).await, 400, "bad-query").await;
+        }
+        let post = served.client.post(served.url(&format!("/classify?top={wrong}")));
+        problem(post.body("digit 3").send().await.unwrap(), 400, "bad-query").await;
+    }
+    served.work().await;
+    let request = served.client.post(served.url("/classify?top=2")).body("digit 4");
+    let waited = request.header("prefer", "wait=30").send().await.unwrap();
+    let waited: Value = waited.json().await.unwrap();
+    assert_eq!(waited["top"][0]["class"], 4);
+}
+
+#[tokio::test]
+async fn the_time_of_each_stage_is_told_to_browsers_too() {
+    let served = Served::new();
+    let id = served.submit("digit 3").await;
+    let Outcome::Succeeded(mut prediction) = predicted(3) else {
+        panic!("predicted without a prediction");
+    };
+    prediction.timings.reading_ms = 0.5;
+    prediction.timings.queued_ms = 2.25;
+    prediction.timings.inference_ms = 1.0;
+    served.finish(id, Outcome::Succeeded(prediction)).await;
+    let response = served.get(&format!("/result/{id}")).await;
+    assert_eq!(
+        response.headers()["server-timing"],
+        "reading;dur=0.5, queued;dur=2.25, inference;dur=1"
+    );
+    let timings = response.json::<Value>().await.unwrap()["timings"].clone();
+    assert_eq!(
+        timings,
+        json!({ "reading_ms": 0.5, "queued_ms": 2.25, "inference_ms": 1.0 })
+    );
+}
+
+#[tokio::test]
+async fn a_result_is_kept_for_as_long_as_its_upload_asks() {
+    let served = Served::new();
+    served.work().await;
+    let request = served.client.post(served.url("/classify")).body("digit 3");
+    let response = request.header("result-ttl", "1ms").send().await.unwrap();
+    let id = response.json::<Value>().await.unwrap()["inference_id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    eventually("the result has come and gone", async || {
+        served.get(&format!("/result/{id}")).await.status() == StatusCode::NOT_FOUND
+    })
+    .await;
+    for wrong in ["0s", "3601s", "long"] {
+        let request = served.client.post(served.url("/classify")).body("digit 3");
+        let refused = request.header("result-ttl", wrong).send().await.unwrap();
+        let refused = problem(refused, 400, "bad-time").await;
+        assert!(refused["detail"].as_str().unwrap().contains("Result-TTL"));
+    }
+}
+
+#[tokio::test]
 async fn events_of_a_finished_job_are_its_outcome() {
     let served = Served::new();
     let id = served.submit("digit 3").await;
     served.finish(id, Outcome::Expired).await;
     let text = served.get(&format!("/result/{id}/events")).await.text();
     let text = within("the end of the events", text).await.unwrap();
-    assert!(text.starts_with("event: expired\n"), "{text}");
+    assert!(text.starts_with("id: expired\nevent: expired\n"), "{text}");
     assert_eq!(text.matches("event:").count(), 1);
 }

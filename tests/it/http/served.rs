@@ -75,6 +75,23 @@ impl Served {
         }
     }
 
+    /// Another front end on the same queue and store, in another process as far as both can tell.
+    pub fn second_front_end(&self) -> Second {
+        let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let front_end = FrontEnd {
+            broker: Arc::clone(&self.broker),
+            store: Arc::clone(&self.store),
+            reader: Arc::new(WordReader),
+            settings: Settings::default(),
+        };
+        let serving = tokio::spawn(serve(listener, front_end, self.shutdown.clone()));
+        Second {
+            address,
+            _serving: serving,
+        }
+    }
+
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
@@ -144,6 +161,12 @@ impl Served {
         stream.write_all(bytes).await.unwrap();
         stream
     }
+}
+
+/// A front end beside the first.
+pub struct Second {
+    pub address: String,
+    _serving: JoinHandle<Result<(), HttpError>>,
 }
 
 /// All that comes until the server closes the connection.

@@ -1,4 +1,5 @@
-//! The `Cancel-After` header of an upload: after how long nobody wants its outcome any more.
+//! The headers of an upload that carry a time: `Cancel-After`, after which nobody wants its outcome any more, and
+//! `Result-TTL`, for which its outcome is kept.
 
 use std::time::Duration;
 
@@ -6,18 +7,21 @@ use actix_web::http::header::HeaderMap;
 
 use super::error::ApiError;
 
-/// The deadline that a request asks for, or the `longest`, which is also the default.
-pub fn deadline(headers: &HeaderMap, longest: Duration) -> Result<Duration, ApiError> {
-    let mut asked = headers.get_all("cancel-after");
+/// Names of the two.
+pub const CANCEL_AFTER: &str = "Cancel-After";
+pub const RESULT_TTL: &str = "Result-TTL";
+
+/// The time that a request asks for in the header `name`, or the `longest`, which is also the default.
+pub fn asked(headers: &HeaderMap, name: &'static str, longest: Duration) -> Result<Duration, ApiError> {
+    let mut asked = headers.get_all(name);
     let Some(first) = asked.next() else {
         return Ok(longest);
     };
-    let deadline = first.to_str().ok().and_then(duration);
-    match deadline {
-        Some(deadline) if asked.next().is_none() && !deadline.is_zero() && deadline <= longest => {
-            Ok(deadline)
-        }
-        _ => Err(ApiError::Deadline {
+    let time = first.to_str().ok().and_then(duration);
+    match time {
+        Some(time) if asked.next().is_none() && !time.is_zero() && time <= longest => Ok(time),
+        _ => Err(ApiError::Time {
+            name,
             longest_s: longest.as_secs(),
         }),
     }
@@ -27,7 +31,12 @@ pub fn deadline(headers: &HeaderMap, longest: Duration) -> Result<Duration, ApiE
 fn duration(text: &str) -> Option<Duration> {
     let text = text.trim();
     let digits = text.trim_end_matches(|character: char| character.is_ascii_alphabetic());
-    let number: u64 = digits.trim_end().parse().ok()?;
+    let number = digits.trim_end();
+    // What reads numbers would take a sign.
+    let number: u64 = number
+        .bytes()
+        .all(|byte| byte.is_ascii_digit())
+        .then(|| number.parse().ok())??;
     let unit_ms = match &text[digits.len()..] {
         "ms" => 1,
         "s" | "" => 1_000,
@@ -47,16 +56,16 @@ mod tests {
 
     const HOUR: Duration = Duration::from_secs(3600);
 
-    fn asked(headers: &[&str]) -> Result<Duration, ApiError> {
+    fn asked_by(headers: &[&str]) -> Result<Duration, ApiError> {
         let request = headers.iter().fold(TestRequest::default(), |request, header| {
-            request.append_header(("Cancel-After", *header))
+            request.append_header((CANCEL_AFTER, *header))
         });
-        deadline(request.to_http_request().headers(), HOUR)
+        asked(request.to_http_request().headers(), CANCEL_AFTER, HOUR)
     }
 
     #[test]
-    fn a_deadline_is_a_number_with_its_unit() {
-        assert_eq!(asked(&[]).unwrap(), HOUR);
+    fn a_time_is_a_number_with_its_unit() {
+        assert_eq!(asked_by(&[]).unwrap(), HOUR);
         for (header, milliseconds) in [
             ("500ms", 500),
             ("30s", 30_000),
@@ -66,7 +75,7 @@ mod tests {
             ("1h", 3_600_000),
         ] {
             assert_eq!(
-                asked(&[header]).unwrap(),
+                asked_by(&[header]).unwrap(),
                 Duration::from_millis(milliseconds),
                 "{header}"
             );
@@ -74,13 +83,14 @@ mod tests {
     }
 
     #[test]
-    fn a_deadline_that_means_nothing_or_too_much_is_refused() {
+    fn a_time_that_means_nothing_or_too_much_is_refused() {
         let headers = [
             "",
             "s",
             "soon",
             "-1s",
             "+",
+            "+5m",
             "1.5s",
             "0s",
             "61m",
@@ -89,8 +99,8 @@ mod tests {
             "99999999999999999999h",
         ];
         for header in headers {
-            assert!(asked(&[header]).is_err(), "{header}");
+            assert!(asked_by(&[header]).is_err(), "{header}");
         }
-        assert!(asked(&["1s", "2s"]).is_err());
+        assert!(asked_by(&["1s", "2s"]).is_err());
     }
 }
