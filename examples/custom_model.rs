@@ -13,7 +13,7 @@ use std::sync::Arc;
 use mnistq::broker::sqlite::SqliteBroker;
 use mnistq::database::Database;
 use mnistq::digit::{ReadError, Reader};
-use mnistq::http::{self, FrontEnd};
+use mnistq::http::{self, FrontEnd, Offer};
 use mnistq::job::Picture;
 use mnistq::model::{Model, ModelCard, ModelError};
 use mnistq::store::sqlite::SqliteStore;
@@ -79,6 +79,12 @@ async fn main() -> anyhow::Result<()> {
         broker,
         store,
         reader: Arc::new(Thumbnail),
+        offer: Offer {
+            name: "quarters".to_owned(),
+            width: SIDE,
+            height: SIDE,
+            classes: 4,
+        },
         settings: http::Settings::default(),
     };
     let listener = TcpListener::bind(front_end.settings.bind)?;

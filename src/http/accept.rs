@@ -50,6 +50,14 @@ impl Terms {
             key: idempotency::key(headers)?,
         })
     }
+
+    /// Of one picture of several: a request's key stands for each of them by its place.
+    pub fn at(&self, place: usize) -> Self {
+        Self {
+            key: self.key.as_ref().map(|key| format!("{key}/{place}")),
+            ..self.clone()
+        }
+    }
 }
 
 /// Reads an upload, and queues it.

@@ -114,6 +114,21 @@ pub enum ApiError {
         /// The id that it would be answered under.
         id: JobId,
     },
+    /// A request of the Open Inference Protocol makes no sense to this model.
+    #[error("the inference request can't be read: {0}")]
+    Tensor(String),
+    /// A request of the Open Inference Protocol names another model.
+    #[error("there is no such model: this server offers `{known}`")]
+    UnknownModel {
+        /// The one there is.
+        known: String,
+    },
+    /// The outcome is a failure, and the request waits for an answer.
+    #[error("the picture can't be classified: {0}")]
+    Failed(String),
+    /// The outcome did not come in time, and the request waits for an answer.
+    #[error("there was no answer in time: come back later, or ask with `Prefer: respond-async`")]
+    Late,
     /// A mistake of ours.
     #[error("the upload met a mistake in this software")]
     Broken,
@@ -174,6 +189,10 @@ impl ApiError {
             Self::Broker(_) => (503, "/problems/queue-unavailable", "Queue unavailable"),
             Self::Store(_) => (503, "/problems/store-unavailable", "Result store unavailable"),
             Self::Unconfirmed { .. } => (503, "/problems/unconfirmed", "Upload not confirmed"),
+            Self::Tensor(_) => (400, "/problems/bad-inference-request", "Unreadable inference request"),
+            Self::UnknownModel { .. } => (404, "/problems/unknown-model", "Unknown model"),
+            Self::Failed(_) => (422, "/problems/failed", "Not classified"),
+            Self::Late => (504, "/problems/late", "No answer in time"),
             Self::Broken => (500, "/problems/internal", "Internal error"),
             Self::UnknownId => (404, "/problems/unknown-inference", "Unknown inference"),
             Self::ExpiredId => (410, "/problems/expired-inference", "Expired inference"),
@@ -185,7 +204,7 @@ impl ApiError {
     /// Seconds until another try makes sense, if it ever does.
     pub fn retry_after(&self) -> Option<u64> {
         match self {
-            Self::Busy => Some(RETRY_BUSY),
+            Self::Busy | Self::Late => Some(RETRY_BUSY),
             Self::Full { retry_after_s } => Some(*retry_after_s),
             Self::Broker(_) | Self::Store(_) | Self::Unconfirmed { .. } => Some(RETRY_AWAY),
             _ => None,
@@ -242,8 +261,13 @@ impl ResponseError for ApiError {
 
 /// Refuses a request of whose body some may be `unread`.
 pub fn refuse(error: &ApiError, unread: Payload) -> HttpResponse {
+    refuse_with(error, &error.problem(), unread)
+}
+
+/// As [`refuse`], with a document that says more than the problem.
+pub fn refuse_with(error: &ApiError, document: &impl Serialize, unread: Payload) -> HttpResponse {
     // As for any problem: only a map with keys that are no texts could fail.
-    let text = serde_json::to_vec(&error.problem()).unwrap_or_default();
+    let text = serde_json::to_vec(document).unwrap_or_default();
     error.response().body(Refusal {
         text: text.into(),
         _unread: unread,

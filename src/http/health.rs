@@ -53,6 +53,11 @@ pub async fn live() -> HttpResponse {
         .json(json!({ "status": "alive" }))
 }
 
+/// Whether an upload could be taken now.
+pub async fn is_ready(state: &State) -> bool {
+    !state.shutdown.is_cancelled() && report(state).await.status == Status::Ready
+}
+
 /// 200 if an upload could be taken now, else 503; which part is away, either way.
 pub async fn ready(state: Data<State>) -> HttpResponse {
     if state.shutdown.is_cancelled() {

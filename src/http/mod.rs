@@ -12,6 +12,7 @@ mod flood;
 mod form;
 mod health;
 mod idempotency;
+mod kserve;
 mod lifetimes;
 mod live;
 mod normalize;
@@ -38,6 +39,7 @@ use actix_web::{App, HttpServer, web};
 use tokio::net::TcpSocket;
 use tokio_util::sync::CancellationToken;
 
+pub use kserve::Offer;
 pub use settings::Settings;
 
 use crate::broker::Broker;
@@ -53,6 +55,8 @@ pub struct FrontEnd {
     pub store: Arc<dyn ResultStore>,
     /// What uploads become.
     pub reader: Arc<dyn Reader>,
+    /// The model, as clients of the Open Inference Protocol find it.
+    pub offer: Offer,
     /// Limits.
     pub settings: Settings,
 }

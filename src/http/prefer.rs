@@ -1,4 +1,4 @@
-//! The `Prefer` header (RFC 7240), as far as it is honoured here: `wait`, in seconds.
+//! The `Prefer` header (RFC 7240), as far as it is honoured here: `wait`, in seconds, and `respond-async`.
 
 use std::time::Duration;
 
@@ -12,6 +12,18 @@ pub fn wait(headers: &HeaderMap) -> Option<Duration> {
         .flat_map(preferences)
         .find_map(wait_seconds)
         .map(Duration::from_secs)
+}
+
+/// Whether the client would rather have ids than wait for answers.
+pub fn respond_async(headers: &HeaderMap) -> bool {
+    headers
+        .get_all("prefer")
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(preferences)
+        .any(|preference| {
+            let name = preference.split(';').next().unwrap_or_default();
+            name.trim().eq_ignore_ascii_case("respond-async")
+        })
 }
 
 /// The header that tells for how long the wait was granted.

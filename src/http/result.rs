@@ -205,7 +205,8 @@ pub async fn delete(request: HttpRequest, state: Data<State>) -> Result<HttpResp
     Ok(HttpResponse::NoContent().finish())
 }
 
-async fn cancel(state: &State, id: JobId) -> Result<(), ApiError> {
+/// Makes a queued job cancelled.
+pub async fn cancel(state: &State, id: JobId) -> Result<(), ApiError> {
     let cancelled = Finished {
         id,
         outcome: Outcome::Cancelled,

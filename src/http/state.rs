@@ -10,7 +10,7 @@ use super::decode::Decoder;
 use super::health::Readiness;
 use super::pace::Pace;
 use super::seen::Seen;
-use super::{FrontEnd, Settings};
+use super::{FrontEnd, Offer, Settings};
 use crate::broker::Broker;
 use crate::job::JobId;
 use crate::store::{Entry, ResultStore, StoreError};
@@ -25,6 +25,8 @@ pub struct State {
     pub decoder: Decoder,
     /// One permit for each byte of unread uploads that may be in memory.
     pub room: Arc<Semaphore>,
+    /// What clients of the Open Inference Protocol find.
+    pub offer: Offer,
     /// Limits.
     pub settings: Settings,
     /// The last word on whether work can be taken.
@@ -44,6 +46,7 @@ impl State {
             broker,
             store,
             reader,
+            offer,
             settings,
         } = front_end;
         let room = settings.max_buffered_bytes.min(Semaphore::MAX_PERMITS);
@@ -52,6 +55,7 @@ impl State {
             store,
             decoder: Decoder::new(reader, cores),
             room: Arc::new(Semaphore::new(room)),
+            offer,
             settings,
             readiness: Readiness::default(),
             pace: Pace::default(),

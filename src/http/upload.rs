@@ -131,9 +131,8 @@ async fn respond(headers: &HeaderMap, state: &State, id: JobId, shown: Shown) ->
 /// Each upload on its own; a refusal only if none could be taken.
 async fn take_several(state: &State, uploads: Vec<Upload>, terms: Terms) -> HttpResponse {
     let accepting = uploads.into_iter().enumerate().map(|(place, upload)| {
-        // A request's key stands for each of its uploads by its place.
-        let key = terms.key.as_ref().map(|key| format!("{key}/{place}"));
-        (upload, Terms { key, ..terms.clone() })
+        let terms = terms.at(place);
+        (upload, terms)
     });
     let accepting = accepting.map(|(upload, terms)| async move {
         let accepted = match upload.picture {

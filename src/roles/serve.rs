@@ -11,7 +11,7 @@ use super::work::start_worker;
 use crate::cli;
 use crate::config::Config;
 use crate::digit::DigitReader;
-use crate::http::{self, FrontEnd};
+use crate::http::{self, FrontEnd, Offer};
 use crate::shutdown;
 
 /// Serves until a signal. If any part ends by itself, all end, and its error is the role's.
@@ -37,6 +37,7 @@ pub async fn run(flags: &cli::Serve, mut config: Config) -> anyhow::Result<()> {
         broker: Arc::clone(&seams.broker),
         store: Arc::clone(&seams.store),
         reader: Arc::new(DigitReader::new(&config.digit)),
+        offer: Offer::default(),
         settings: config.http.clone(),
     };
     let http = http::serve(listener, front_end, shutdown.clone());

@@ -3,6 +3,7 @@
 mod deadlines;
 mod faults;
 mod keys;
+mod kserve;
 mod lifecycle;
 mod limits;
 mod results;

@@ -9,7 +9,7 @@ use mnistq::broker::Broker;
 use mnistq::broker::sqlite::SqliteBroker;
 use mnistq::database::Database;
 use mnistq::digit::{ReadError, Reader};
-use mnistq::http::{FrontEnd, HttpError, Settings, bind, serve};
+use mnistq::http::{FrontEnd, HttpError, Offer, Settings, bind, serve};
 use mnistq::job::{JobId, ModelName, Outcome, Picture, Prediction, Timings};
 use mnistq::store::sqlite::SqliteStore;
 use mnistq::store::{Finished, ResultStore};
@@ -52,6 +52,7 @@ impl Served {
             broker: Arc::clone(&broker),
             store: Arc::clone(&store),
             reader: Arc::new(WordReader),
+            offer: Offer::default(),
             settings: Settings {
                 threads: 2,
                 ..Settings::default()
@@ -83,6 +84,7 @@ impl Served {
             broker: Arc::clone(&self.broker),
             store: Arc::clone(&self.store),
             reader: Arc::new(WordReader),
+            offer: Offer::default(),
             settings: Settings::default(),
         };
         let serving = tokio::spawn(serve(listener, front_end, self.shutdown.clone()));

@@ -1,0 +1,197 @@
+//! `POST /v2/models/{name}/infer`: pictures in, answers out, by the queue like any upload.
+//!
+//! The protocol waits for its answer; `Prefer: respond-async` gives the ids instead.
+
+use std::time::Duration;
+
+use actix_web::http::header::LOCATION;
+use actix_web::web::{self, Bytes, Data, Path, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use futures_util::StreamExt;
+use futures_util::future::join_all;
+use futures_util::stream::iter;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::tensor::{self, Answer, Image, Tensor, Wanted};
+use super::{Offer, Refused};
+use crate::http::accept::{self, Terms};
+use crate::http::body::{self, Limits};
+use crate::http::error::{ApiError, refuse_with};
+use crate::http::prefer;
+use crate::http::result;
+use crate::http::state::State;
+use crate::job::{JobId, Outcome, Prediction};
+use crate::store::Entry;
+
+/// Pictures of one request that are in work at once.
+const AT_ONCE: usize = 16;
+
+#[derive(Deserialize)]
+struct Request {
+    id: Option<String>,
+    inputs: Vec<Tensor>,
+    outputs: Option<Vec<Wanted>>,
+}
+
+#[derive(Serialize)]
+struct Response {
+    model_name: String,
+    /// SHA-256 of the weights.
+    model_version: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+    outputs: Vec<Answer>,
+}
+
+/// What a request asks, once it is understood.
+struct Asked {
+    id: Option<String>,
+    images: Vec<Image>,
+    outputs: Vec<&'static str>,
+}
+
+/// Takes a request.
+pub async fn infer(
+    request: HttpRequest,
+    mut payload: Payload,
+    state: Data<State>,
+    name: Path<String>,
+) -> HttpResponse {
+    match take(&request, &mut payload, &state, &name).await {
+        Ok(response) => response,
+        Err(error) => refuse_with(&error, &Refused::of(&error), payload),
+    }
+}
+
+async fn take(
+    request: &HttpRequest,
+    payload: &mut Payload,
+    state: &State,
+    name: &str,
+) -> Result<HttpResponse, ApiError> {
+    let headers = request.headers();
+    let offer = state.offer.named(name)?.clone();
+    let mut terms = Terms::of(headers, &state.settings)?;
+    let asynchronous = prefer::respond_async(headers);
+    let patience = prefer::wait(headers).map_or(state.settings.max_wait(), |wait| {
+        wait.min(state.settings.max_wait())
+    });
+    if !asynchronous {
+        // Nobody comes back for what is not answered in time.
+        terms.deadline = terms.deadline.min(patience.max(Duration::from_millis(1)));
+    }
+    let limits = Limits {
+        max_bytes: state.settings.max_upload_bytes,
+        timeout_ms: state.settings.body_timeout_ms,
+        room: state.room.clone(),
+    };
+    let body = body::collect(payload, headers, &limits).await?;
+    let bytes = body.bytes.clone();
+    let limit = state.settings.max_files;
+    let model_name = offer.name.clone();
+    let understood = web::block(move || understand(&bytes, &offer)).await;
+    let asked = understood
+        .map_err(|_| ApiError::Broken)?
+        .map_err(ApiError::Tensor)?;
+    drop(body);
+    if asked.images.len() > limit {
+        return Err(ApiError::TooManyFiles { limit });
+    }
+    let ids = queue_all(state, asked.images, &terms).await?;
+    if asynchronous {
+        return Ok(accepted(model_name, asked.id, &ids));
+    }
+    let predictions = wait_for_all(state, &ids, patience).await?;
+    let model_version = predictions.first().map(|one| one.model.weights_sha256.clone());
+    Ok(HttpResponse::Ok().insert_header(result::NO_STORE).json(Response {
+        model_name,
+        model_version: model_version.unwrap_or_default(),
+        id: asked.id,
+        outputs: tensor::answers(&asked.outputs, &predictions),
+    }))
+}
+
+fn understand(body: &[u8], offer: &Offer) -> Result<Asked, String> {
+    let request: Request = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+    let [input] = <[Tensor; 1]>::try_from(request.inputs)
+        .map_err(|inputs| format!("the model has one input, and the request has {}", inputs.len()))?;
+    let images = input.images(offer)?;
+    if images.is_empty() {
+        return Err("the input has no picture".to_owned());
+    }
+    Ok(Asked {
+        id: request.id,
+        images,
+        outputs: tensor::names(request.outputs)?,
+    })
+}
+
+/// All, or none: what is queued already is cancelled if another can't be.
+async fn queue_all(state: &State, images: Vec<Image>, terms: &Terms) -> Result<Vec<JobId>, ApiError> {
+    let queueing = images.into_iter().enumerate().map(|(place, image)| {
+        let terms = terms.at(place);
+        async move {
+            match image {
+                Image::File(bytes) => accept::accept(state, bytes, terms).await,
+                Image::Pixels(picture) => {
+                    let source = Bytes::copy_from_slice(picture.pixels());
+                    accept::queue(state, picture, source, terms).await
+                }
+            }
+        }
+    });
+    let queued: Vec<_> = iter(queueing).buffered(AT_ONCE).collect().await;
+    let mut ids = Vec::with_capacity(queued.len());
+    let mut refused = None;
+    for queued in queued {
+        match queued {
+            Ok(id) => ids.push(id),
+            Err(error) => refused = Some(error),
+        }
+    }
+    let Some(refused) = refused else {
+        return Ok(ids);
+    };
+    // Under a key the request will come again, and its pictures with it.
+    if terms.key.is_none() {
+        for id in ids {
+            if let Err(error) = result::cancel(state, id).await {
+                tracing::debug!(inference_id = %id, %error, "stays queued, though its request was refused");
+            }
+        }
+    }
+    Err(refused)
+}
+
+fn accepted(model_name: String, id: Option<String>, ids: &[JobId]) -> HttpResponse {
+    let mut response = HttpResponse::Accepted();
+    response.insert_header(("preference-applied", "respond-async"));
+    if let [only] = ids {
+        response.insert_header((LOCATION, format!("/result/{only}")));
+    }
+    let mut body = json!({ "model_name": model_name, "parameters": { "inference_ids": ids } });
+    if let Some(id) = id {
+        body["id"] = id.into();
+    }
+    response.json(body)
+}
+
+async fn wait_for_all(state: &State, ids: &[JobId], patience: Duration) -> Result<Vec<Prediction>, ApiError> {
+    let waiting = ids.iter().map(|id| state.wait(*id, patience));
+    let mut predictions = Vec::with_capacity(ids.len());
+    for known in join_all(waiting).await {
+        match known.map_err(ApiError::Store)? {
+            Some(Entry::Finished(outcome)) => {
+                state.seen.note(&outcome);
+                match outcome {
+                    Outcome::Succeeded(prediction) => predictions.push(prediction),
+                    Outcome::Failed { error } => return Err(ApiError::Failed(error.detail)),
+                    Outcome::Expired | Outcome::Cancelled => return Err(ApiError::Late),
+                }
+            }
+            Some(Entry::Queued) | None => return Err(ApiError::Late),
+        }
+    }
+    Ok(predictions)
+}

@@ -1,0 +1,286 @@
+//! Tensors of the Open Inference Protocol: pictures out of a request's, answers into a response's.
+
+use std::fmt;
+
+use actix_web::web::Bytes;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use serde::de::{Deserializer, SeqAccess, Visitor};
+use serde::{Deserialize, Serialize};
+
+use super::Offer;
+use crate::job::{Picture, Prediction};
+
+/// The one input.
+const IMAGE: &str = "image";
+/// The two outputs.
+const CLASS: &str = "class";
+const PROBABILITIES: &str = "probabilities";
+/// Elements of one tensor: what a thousand pictures take.
+const MOST_ELEMENTS: usize = 1 << 20;
+
+/// What a tensor looks like; -1 is any number.
+#[derive(Serialize)]
+pub struct Description {
+    name: &'static str,
+    datatype: &'static str,
+    shape: Vec<i64>,
+}
+
+/// What the model takes.
+pub fn input(offer: &Offer) -> Description {
+    Description {
+        name: IMAGE,
+        datatype: "UINT8",
+        shape: vec![-1, offer.height.into(), offer.width.into()],
+    }
+}
+
+/// What the model answers.
+pub fn outputs(offer: &Offer) -> [Description; 2] {
+    let output = |name, datatype, shape| Description {
+        name,
+        datatype,
+        shape,
+    };
+    [
+        output(CLASS, "INT64", vec![-1]),
+        output(PROBABILITIES, "FP32", vec![-1, offer.classes.into()]),
+    ]
+}
+
+/// A tensor of a request.
+#[derive(Debug, Deserialize)]
+pub struct Tensor {
+    name: String,
+    shape: Vec<usize>,
+    datatype: String,
+    data: Flat,
+}
+
+/// One picture of a request.
+#[derive(Debug)]
+pub enum Image {
+    /// As the model sees it.
+    Pixels(Picture),
+    /// A file, still to be read.
+    File(Bytes),
+}
+
+impl Tensor {
+    /// The pictures in it, or what is wrong with it.
+    pub fn images(self, offer: &Offer) -> Result<Vec<Image>, String> {
+        if self.name != IMAGE {
+            return Err(format!(
+                "the model has no input `{}`: it takes `{IMAGE}`",
+                self.name
+            ));
+        }
+        let elements = self.data.0;
+        let expected = self
+            .shape
+            .iter()
+            .try_fold(1_usize, |product, side| product.checked_mul(*side));
+        if expected != Some(elements.len()) {
+            return Err(format!(
+                "the shape {:?} does not have the {} elements of `data`",
+                self.shape,
+                elements.len()
+            ));
+        }
+        let scale = match self.datatype.as_str() {
+            "BYTES" => return files(elements),
+            "UINT8" => 1.0,
+            "FP32" | "FP64" => 255.0,
+            other => {
+                return Err(format!(
+                    "the datatype is UINT8, FP32, FP64 or BYTES here, and not {other}"
+                ));
+            }
+        };
+        let (height, width) = (usize::from(offer.height), usize::from(offer.width));
+        let whole = matches!(self.shape[..], [_, rows, columns] | [_, 1, rows, columns] if (rows, columns) == (height, width))
+            || matches!(self.shape[..], [_, pixels] if pixels == height * width);
+        if !whole {
+            return Err(format!(
+                "the shape {:?} is none of [n, {height}, {width}], [n, 1, {height}, {width}] and [n, {}]",
+                self.shape,
+                height * width
+            ));
+        }
+        let pixels: Vec<u8> = elements
+            .into_iter()
+            .map(|element| element.pixel(scale))
+            .collect::<Result<_, _>>()?;
+        let pictures = pixels
+            .chunks(height * width)
+            .filter_map(|pixels| Picture::new(offer.width, offer.height, pixels.to_vec()));
+        Ok(pictures.map(Image::Pixels).collect())
+    }
+}
+
+fn files(elements: Vec<Element>) -> Result<Vec<Image>, String> {
+    let file = |element| match element {
+        Element::Text(text) => BASE64_STANDARD
+            .decode(text)
+            .map(|bytes| Image::File(bytes.into()))
+            .map_err(|error| format!("an element of BYTES is an image file in base64: {error}")),
+        Element::Number(_) => Err("an element of BYTES is an image file in base64, and no number".to_owned()),
+    };
+    elements.into_iter().map(file).collect()
+}
+
+/// One element of a tensor.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Element {
+    Number(f64),
+    Text(String),
+}
+
+impl Element {
+    /// Ink from 0 to 255, of an element from 0 to 255 / `scale`.
+    fn pixel(self, scale: f64) -> Result<u8, String> {
+        match self {
+            Self::Number(number) if (0.0..=255.0).contains(&(number * scale)) => {
+                Ok((number * scale).round() as u8)
+            }
+            Self::Number(number) => Err(format!(
+                "ink goes from 0 to {}, and {number} is beyond",
+                255.0 / scale
+            )),
+            Self::Text(_) => Err("a pixel is a number".to_owned()),
+        }
+    }
+}
+
+/// A tensor's elements, row by row: the protocol lets them come nested or flat.
+#[derive(Debug, Default)]
+struct Flat(Vec<Element>);
+
+impl<'de> Deserialize<'de> for Flat {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut flat = Self::default();
+        deserializer.deserialize_seq(Filling(&mut flat.0))?;
+        Ok(flat)
+    }
+}
+
+/// Puts what it meets at the end of the elements.
+struct Filling<'a>(&'a mut Vec<Element>);
+
+impl Filling<'_> {
+    fn push<E: serde::de::Error>(self, element: Element) -> Result<(), E> {
+        if self.0.len() == MOST_ELEMENTS {
+            return Err(E::custom(format_args!(
+                "a tensor has at most {MOST_ELEMENTS} elements here"
+            )));
+        }
+        self.0.push(element);
+        Ok(())
+    }
+}
+
+impl<'de> serde::de::DeserializeSeed<'de> for Filling<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Filling<'_> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("numbers or texts, in any arrays")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<(), A::Error> {
+        while elements.next_element_seed(Filling(&mut *self.0))?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<(), E> {
+        self.push(Element::Number(number as f64))
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<(), E> {
+        self.push(Element::Number(number as f64))
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<(), E> {
+        self.push(Element::Number(number))
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<(), E> {
+        self.push(Element::Text(text.to_owned()))
+    }
+}
+
+/// An output that a request asks for; none: both.
+#[derive(Debug, Deserialize)]
+pub struct Wanted {
+    name: String,
+}
+
+/// A tensor of a response.
+#[derive(Serialize)]
+pub struct Answer {
+    name: &'static str,
+    datatype: &'static str,
+    shape: Vec<usize>,
+    data: Numbers,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Numbers {
+    Whole(Vec<i64>),
+    Real(Vec<f32>),
+}
+
+/// The outputs that a request wants, by name and in its order, or which of them there is not.
+pub fn names(wanted: Option<Vec<Wanted>>) -> Result<Vec<&'static str>, String> {
+    let known = [CLASS, PROBABILITIES];
+    let Some(wanted) = wanted.filter(|wanted| !wanted.is_empty()) else {
+        return Ok(known.to_vec());
+    };
+    let named = |wanted: Wanted| {
+        let found = known.into_iter().find(|name| *name == wanted.name);
+        found.ok_or_else(|| {
+            format!(
+                "the model has no output `{}`: it has {}",
+                wanted.name,
+                known.join(" and ")
+            )
+        })
+    };
+    wanted.into_iter().map(named).collect()
+}
+
+/// Predictions as tensors of these names.
+pub fn answers(names: &[&'static str], predictions: &[Prediction]) -> Vec<Answer> {
+    let count = predictions.len();
+    let answer = |name: &&'static str| match *name {
+        CLASS => Answer {
+            name: CLASS,
+            datatype: "INT64",
+            shape: vec![count],
+            data: Numbers::Whole(predictions.iter().map(|one| one.predicted_class.into()).collect()),
+        },
+        _ => {
+            let all: Vec<f32> = predictions
+                .iter()
+                .flat_map(|one| one.probabilities.clone())
+                .collect();
+            Answer {
+                name: PROBABILITIES,
+                datatype: "FP32",
+                shape: vec![count, all.len() / count.max(1)],
+                data: Numbers::Real(all),
+            }
+        }
+    };
+    names.iter().map(answer).collect()
+}
