@@ -5,7 +5,7 @@ SHELL := /bin/sh
 export PATH := $(PATH):/usr/sbin:/sbin
 BUILT := $(or $(CARGO_TARGET_DIR),target)/release
 
-.PHONY: help test lint release man chaos bench-peers servers
+.PHONY: help test lint release man chaos bench-peers api servers
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -28,6 +28,9 @@ chaos: servers ## Break everything at random for half an hour, on RabbitMQ and R
 	cargo build --locked --release --bin mnistq --example chaos
 	$(BUILT)/examples/chaos --pairing cluster
 	$(BUILT)/examples/chaos --pairing embedded
+
+api: ## Let schemathesis (pip install schemathesis) ask a running server, URL, all that its /openapi.json allows
+	schemathesis --config-file tests/schemathesis.toml run $(or $(URL),http://127.0.0.1:8000)/openapi.json
 
 bench-peers: servers ## Measure mnistq beside ONNX Runtime, PyTorch and the well-known Python stack, in turns
 	@test -n "$(PEERS)" || { echo "make bench-peers PEERS=DIR PYTHON=DIR/bin/python MNIST=DIR (see examples/peers.rs)"; exit 2; }

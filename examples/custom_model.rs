@@ -85,6 +85,7 @@ async fn main() -> anyhow::Result<()> {
             height: SIDE,
             classes: 4,
         },
+        courier: None,
         settings: http::Settings::default(),
     };
     let listener = TcpListener::bind(front_end.settings.bind)?;

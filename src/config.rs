@@ -34,6 +34,8 @@ pub struct Config {
     pub results: store::Settings,
     /// The front end.
     pub http: http::Settings,
+    /// Calls that clients may order.
+    pub callbacks: http::CallbackSettings,
     /// From uploads to pictures.
     pub digit: digit::Settings,
     /// Batching.
@@ -55,6 +57,7 @@ impl Default for Config {
             queue: broker::Settings::default(),
             results: store::Settings::default(),
             http: http::Settings::default(),
+            callbacks: http::CallbackSettings::default(),
             digit: digit::Settings::default(),
             work: worker::Settings::default(),
             model: ModelSettings::default(),
@@ -213,6 +216,12 @@ impl Config {
         }
         if let Some(seconds) = flags.result_ttl {
             self.http.result_ttl_s = seconds;
+        }
+        if !flags.callback_hosts.is_empty() {
+            self.callbacks.hosts.clone_from(&flags.callback_hosts);
+        }
+        if let Some(secret) = &flags.callback_secret {
+            self.callbacks.secret = Some(parse("--callback-secret", secret)?);
         }
         if let Some(preprocess) = &flags.preprocess {
             self.digit.preprocess = parse("--preprocess", preprocess)?;

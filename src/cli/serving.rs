@@ -20,6 +20,22 @@ pub struct Serve {
     /// How long an outcome is kept, in seconds [default: 3600]
     #[arg(long, env = "MNISTQ_RESULT_TTL", value_name = "SECONDS")]
     pub result_ttl: Option<u64>,
+    /// Host that clients may order callbacks to; several: with commas, or again [default: none]
+    #[arg(
+        long = "callback-host",
+        env = "MNISTQ_CALLBACK_HOSTS",
+        value_name = "HOST",
+        value_delimiter = ','
+    )]
+    pub callback_hosts: Vec<String>,
+    /// What callbacks are signed with: whsec_ and base64; best given as the variable
+    #[arg(
+        long,
+        env = "MNISTQ_CALLBACK_SECRET",
+        value_name = "SECRET",
+        hide_env_values = true
+    )]
+    pub callback_secret: Option<String>,
     /// auto brings any picture into MNIST's form; raw takes only pictures that have it [default: auto]
     #[arg(long, env = "MNISTQ_PREPROCESS", value_name = "auto|raw")]
     pub preprocess: Option<String>,

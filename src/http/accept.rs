@@ -28,6 +28,8 @@ pub struct Terms {
     pub result_ttl: Duration,
     /// The client's own name for it.
     pub key: Option<String>,
+    /// Where each outcome goes.
+    pub callback_url: Option<String>,
 }
 
 impl Terms {
@@ -38,6 +40,7 @@ impl Terms {
             deadline: settings.deadline(),
             result_ttl: settings.result_ttl(),
             key: None,
+            callback_url: None,
         }
     }
 
@@ -48,6 +51,7 @@ impl Terms {
             deadline: lifetimes::asked(headers, CANCEL_AFTER, settings.deadline())?,
             result_ttl: lifetimes::asked(headers, RESULT_TTL, settings.result_ttl())?,
             key: idempotency::key(headers)?,
+            callback_url: None,
         })
     }
 
@@ -92,6 +96,10 @@ pub async fn queue(state: &State, picture: Picture, source: Bytes, terms: Terms)
         .reserve(id, terms.deadline, job.result_ttl)
         .await
         .map_err(ApiError::Store)?;
+    // Before the id is given out, like the job itself.
+    if let (Some(url), Some(courier)) = (&terms.callback_url, &state.courier) {
+        courier.order(id, url).await.map_err(ApiError::Store)?;
+    }
     match state.broker.publish(&job, terms.deadline).await {
         Ok(()) => {
             state.pace.note_queued();
@@ -102,10 +110,8 @@ pub async fn queue(state: &State, picture: Picture, source: Bytes, terms: Terms)
         Err(PublishError::Unconfirmed) => Err(ApiError::Unconfirmed { id }),
         Err(refused) => {
             // Under the same key it may have been queued by another request, which needs the reservation.
-            if terms.key.is_none()
-                && let Err(error) = state.store.release(id).await
-            {
-                tracing::debug!(inference_id = %id, %error, "the reservation stays until it expires");
+            if terms.key.is_none() {
+                take_back(state, id).await;
             }
             Err(match refused {
                 PublishError::Broker(error) => ApiError::Broker(error),
@@ -114,6 +120,18 @@ pub async fn queue(state: &State, picture: Picture, source: Bytes, terms: Terms)
                 },
             })
         }
+    }
+}
+
+/// What was kept for a job that could not be queued.
+async fn take_back(state: &State, id: JobId) {
+    if let Some(courier) = &state.courier
+        && let Err(error) = courier.withdraw(id).await
+    {
+        tracing::debug!(inference_id = %id, %error, "its callback stays until it finds no job");
+    }
+    if let Err(error) = state.store.release(id).await {
+        tracing::debug!(inference_id = %id, %error, "the reservation stays until it expires");
     }
 }
 

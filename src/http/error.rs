@@ -18,6 +18,7 @@ use actix_web::http::header::{ALLOW, RETRY_AFTER};
 use actix_web::web::{Bytes, Payload};
 use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::form;
 use crate::broker::BrokerError;
@@ -61,6 +62,12 @@ pub enum ApiError {
         /// How many pictures it may have; 0: it is off.
         limit: u32,
     },
+    /// The request orders a callback, and there are none here.
+    #[error("there are no callbacks here: the operator allows them with `hosts` in [callbacks]")]
+    CallbacksOff,
+    /// The request orders a callback that may not be made.
+    #[error("the callback can't be made: {0}")]
+    Callback(String),
     /// The request's key can't be used.
     #[error("the header `Idempotency-Key` takes one key of 1 to {longest} visible characters")]
     UnusableKey {
@@ -149,16 +156,28 @@ pub enum ApiError {
     },
 }
 
-/// A problem document.
-#[derive(Debug, Serialize)]
+/// The type of a problem document.
+pub const PROBLEM: &str = "application/problem+json";
+
+/// A problem document (RFC 9457).
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Problem {
+    /// For a program: what kind of problem it is.
+    #[schema(example = "/problems/queue-full")]
     r#type: &'static str,
+    /// The kind in words.
     title: &'static str,
+    /// The status of the response.
     status: u16,
+    /// For a person: what happened, and what to do.
     detail: String,
+    /// What is allowed, if the upload is larger.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     limit_bytes: Option<usize>,
+    /// The id under which the upload may yet be answered, if the queue did not confirm it.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     inference_id: Option<JobId>,
 }
 
@@ -176,6 +195,8 @@ impl ApiError {
             Self::Query(_) => (400, "/problems/bad-query", "Unreadable query"),
             Self::Flood { limit: 0 } => (403, "/problems/flood-off", "Floods are off"),
             Self::Flood { .. } => (422, "/problems/flood-size", "Flood too large"),
+            Self::CallbacksOff => (403, "/problems/callbacks-off", "Callbacks are off"),
+            Self::Callback(_) => (422, "/problems/bad-callback", "Callback not allowed"),
             Self::UnusableKey { .. } => (400, "/problems/bad-key", "Unusable key"),
             Self::KeyTaken => (422, "/problems/key-taken", "Key taken"),
             Self::TooLarge { .. } => (413, "/problems/too-large", "Upload too large"),
@@ -238,7 +259,7 @@ impl ApiError {
             complain(self);
         }
         let mut response = HttpResponse::build(status);
-        response.content_type("application/problem+json");
+        response.content_type(PROBLEM);
         if let Some(seconds) = self.retry_after() {
             response.insert_header((RETRY_AFTER, seconds));
         }

@@ -8,8 +8,9 @@ use actix_web::web::{Bytes, Data};
 use actix_web::{HttpRequest, HttpResponse};
 use futures_util::stream::unfold;
 
-use super::error::ApiError;
-use super::result::{Body, NO_STORE, QUEUED, Shown, requested, status, unknown};
+use super::answer::{Answer, QUEUED, Shown};
+use super::error::{ApiError, PROBLEM, Problem};
+use super::result::{NO_STORE, requested, unknown};
 use super::state::State;
 use crate::job::JobId;
 use crate::store::Entry;
@@ -18,13 +19,34 @@ use crate::store::Entry;
 const COMMENT: Bytes = Bytes::from_static(b": queued\n\n");
 
 enum Step {
-    Known(Entry),
+    Known(Answer),
     Waiting,
     Over,
 }
 
 /// Streams what becomes of a job, until its outcome, its end, or the end of this process. A client that comes back is
 /// told what it was not told before; if that is nothing, 204 tells browsers not to come again.
+#[utoipa::path(
+    get,
+    path = "/result/{id}/events",
+    operation_id = "events",
+    tag = "results",
+    summary = "Follow an upload to its outcome",
+    description = "Server-sent events: `queued`, then the outcome, each with the body of `GET /result/{id}`, and the end.",
+    params(
+        ("id" = JobId, Path, description = "The id that the upload was given"),
+        Shown,
+        ("Last-Event-ID" = Option<String>, Header, description = "The last event that the client has: browsers send it by themselves", example = "queued"),
+    ),
+    responses(
+        (status = 200, description = "Events until the outcome", body = String, content_type = "text/event-stream"),
+        (status = 204, description = "There will be nothing that the client does not have"),
+        (status = 400, description = "Unreadable query", body = Problem, content_type = PROBLEM),
+        (status = 404, description = "Never issued, or lost", body = Problem, content_type = PROBLEM),
+        (status = 410, description = "No longer kept", body = Problem, content_type = PROBLEM),
+        (status = 503, description = "The store is away", body = Problem, content_type = PROBLEM),
+    )
+)]
 pub async fn follow(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, ApiError> {
     let id = requested(&request)?;
     let shown = Shown::of(&request)?;
@@ -35,14 +57,19 @@ pub async fn follow(request: HttpRequest, state: Data<State>) -> Result<HttpResp
     let told = told.and_then(|told| told.to_str().ok());
     let first = match entry {
         Entry::Queued if told == Some(QUEUED) => Step::Waiting,
-        Entry::Finished(outcome) if told == Some(status(&outcome)) => {
-            return Ok(HttpResponse::NoContent().finish());
+        Entry::Queued => Step::Known(Answer::queued(id)),
+        Entry::Finished(outcome) => {
+            state.seen.note(&outcome);
+            let answer = Answer::finished(id, outcome, shown);
+            if told == Some(answer.status()) {
+                return Ok(HttpResponse::NoContent().finish());
+            }
+            Step::Known(answer)
         }
-        entry => Step::Known(entry),
     };
     let events = unfold((first, state), move |(step, state)| async move {
         let (event, next) = match step {
-            Step::Known(entry) => tell(id, entry, shown, &state),
+            Step::Known(answer) => tell(&answer),
             Step::Waiting => wait(id, shown, &state).await?,
             Step::Over => return None,
         };
@@ -65,22 +92,23 @@ async fn wait(id: JobId, shown: Shown, state: &State) -> Option<(Bytes, Step)> {
     };
     match waited {
         Ok(Some(Entry::Queued)) => Some((COMMENT, Step::Waiting)),
-        Ok(Some(finished)) => Some(tell(id, finished, shown, state)),
+        Ok(Some(Entry::Finished(outcome))) => {
+            state.seen.note(&outcome);
+            Some(tell(&Answer::finished(id, outcome, shown)))
+        }
         Ok(None) | Err(_) => None,
     }
 }
 
-fn tell(id: JobId, entry: Entry, shown: Shown, state: &State) -> (Bytes, Step) {
-    let (body, next) = match entry {
-        Entry::Queued => (Body::queued(id), Step::Waiting),
-        Entry::Finished(outcome) => {
-            state.seen.note(&outcome);
-            (Body::finished(id, outcome, shown), Step::Over)
-        }
-    };
+fn tell(answer: &Answer) -> (Bytes, Step) {
+    let status = answer.status();
     // Only a map with keys that are no texts could fail.
-    let text = serde_json::to_string(&body).unwrap_or_default();
-    let status = body.status();
+    let text = serde_json::to_string(answer).unwrap_or_default();
     let event = format!("id: {status}\nevent: {status}\ndata: {text}\n\n");
+    let next = if status == QUEUED {
+        Step::Waiting
+    } else {
+        Step::Over
+    };
     (event.into(), next)
 }

@@ -7,9 +7,10 @@ use actix_web::web::{Bytes, Data, Query};
 use futures_util::StreamExt;
 use futures_util::stream::iter;
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::accept::{Terms, accept};
-use super::error::{ApiError, Problem};
+use super::error::{ApiError, PROBLEM, Problem};
 use super::page::DIGITS;
 use super::state::State;
 use crate::store::Entry;
@@ -22,12 +23,15 @@ const FOLLOWED: usize = 16;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How many.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct Asked {
+    /// So many test digits.
+    #[param(minimum = 1, example = 100)]
     n: u32,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Flooded {
     accepted: usize,
     refused: usize,
@@ -38,6 +42,20 @@ struct Flooded {
 }
 
 /// Queues them, and says how many were taken.
+#[utoipa::path(
+    post,
+    path = "/flood",
+    tag = "operation",
+    summary = "Queue test digits, to see the queue at work",
+    description = "Off unless the operator allows it.",
+    params(Asked),
+    responses(
+        (status = 202, description = "How many were taken", body = Flooded),
+        (status = 400, description = "Unreadable query", body = Problem, content_type = PROBLEM),
+        (status = 403, description = "Off", body = Problem, content_type = PROBLEM),
+        (status = 422, description = "More than the operator allows", body = Problem, content_type = PROBLEM),
+    )
+)]
 pub async fn flood(asked: Query<Asked>, state: Data<State>) -> Result<HttpResponse, ApiError> {
     let limit = state.settings.flood;
     if asked.n == 0 || asked.n > limit {

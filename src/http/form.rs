@@ -9,12 +9,37 @@ use actix_web::http::header::{CONTENT_TYPE, HeaderMap};
 use actix_web::web::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::once;
+use utoipa::ToSchema;
 
 use super::Settings;
 use super::error::ApiError;
 
 /// The form field that holds a picture.
 const FIELD: &str = "file";
+
+/// A form with pictures, for its description: it is read part by part.
+#[derive(ToSchema)]
+pub struct Form {
+    /// The pictures: one field or several of this name.
+    #[schema(value_type = Vec<String>, format = Binary, min_items = 1)]
+    #[expect(dead_code, reason = "described, and never made")]
+    file: Vec<Bytes>,
+}
+
+/// A form with one picture, for its description.
+#[derive(ToSchema)]
+pub struct FormOfOne {
+    /// The picture.
+    #[schema(value_type = String, format = Binary)]
+    #[expect(dead_code, reason = "described, and never made")]
+    file: Bytes,
+}
+
+/// A picture as the whole body, for its description.
+#[derive(ToSchema)]
+#[schema(value_type = String, format = Binary)]
+#[expect(dead_code, reason = "described, and never made")]
+pub struct ImageFile(Bytes);
 
 /// One picture as it came.
 pub struct Upload {

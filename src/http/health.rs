@@ -10,6 +10,7 @@ use serde_json::json;
 use tokio::sync::Mutex;
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
+use utoipa::ToSchema;
 
 use super::result::NO_STORE;
 use super::state::State;
@@ -28,14 +29,14 @@ pub struct Readiness {
 }
 
 /// What is known of each part, without the addresses and paths that its errors name: those go to the log.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 struct Report {
     status: Status,
     broker: Status,
     store: Status,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 enum Status {
     Ready,
@@ -47,6 +48,13 @@ enum Status {
 }
 
 /// 200 as long as the process answers at all.
+#[utoipa::path(
+    get,
+    path = "/livez",
+    tag = "operation",
+    summary = "Whether the process lives",
+    responses((status = 200, description = "It does", body = Object, example = json!({ "status": "alive" })))
+)]
 pub async fn live() -> HttpResponse {
     HttpResponse::Ok()
         .insert_header(NO_STORE)
@@ -59,6 +67,16 @@ pub async fn is_ready(state: &State) -> bool {
 }
 
 /// 200 if an upload could be taken now, else 503; which part is away, either way.
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    tag = "operation",
+    summary = "Whether it can take work",
+    responses(
+        (status = 200, description = "It can", body = Report),
+        (status = 503, description = "It can't: a part is away, or it is stopping", body = Object, example = json!({ "status": "unready", "broker": "unavailable", "store": "ready" })),
+    )
+)]
 pub async fn ready(state: Data<State>) -> HttpResponse {
     if state.shutdown.is_cancelled() {
         return HttpResponse::ServiceUnavailable()

@@ -34,6 +34,15 @@ struct Moment {
 }
 
 /// Streams until the client or this process goes.
+#[utoipa::path(
+    get,
+    path = "/live",
+    operation_id = "watch",
+    tag = "operation",
+    summary = "The system at work, once a second",
+    description = "Server-sent events without end: backlog, results a second, batch sizes, workers.",
+    responses((status = 200, description = "Events", body = String, content_type = "text/event-stream"))
+)]
 pub async fn follow(state: Data<State>) -> HttpResponse {
     let mut tick = interval(EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -4,7 +4,9 @@
 //! Knows the two seams and the reader, and nothing of models or workers.
 
 mod accept;
+mod answer;
 mod body;
+mod callback;
 mod decode;
 mod error;
 mod events;
@@ -16,6 +18,7 @@ mod kserve;
 mod lifetimes;
 mod live;
 mod normalize;
+mod openapi;
 mod pace;
 mod page;
 mod prefer;
@@ -39,6 +42,7 @@ use actix_web::{App, HttpServer, web};
 use tokio::net::TcpSocket;
 use tokio_util::sync::CancellationToken;
 
+pub use callback::{Courier, Secret, Settings as CallbackSettings};
 pub use kserve::Offer;
 pub use settings::Settings;
 
@@ -57,6 +61,8 @@ pub struct FrontEnd {
     pub reader: Arc<dyn Reader>,
     /// The model, as clients of the Open Inference Protocol find it.
     pub offer: Offer,
+    /// Who makes callbacks; none: they are off.
+    pub courier: Option<Arc<Courier>>,
     /// Limits.
     pub settings: Settings,
 }
@@ -129,11 +135,17 @@ pub async fn serve(
     };
     tokio::select! {
         ended = &mut server => return ended.map_err(HttpError::Serve).and(Err(HttpError::Ended)),
-        ((), ()) = async { tokio::join!(told, pace::watch(&state)) } => {}
+        ((), (), ()) = async { tokio::join!(told, pace::watch(&state), make_calls(&state, &shutdown)) } => {}
     }
     // The order is given by the call; what it returns waits for its end, and so does the server.
     drop(server.handle().stop(true));
     server.await.map_err(HttpError::Serve)
+}
+
+async fn make_calls(state: &State, shutdown: &CancellationToken) {
+    if let Some(courier) = &state.courier {
+        let _ = shutdown.run_until_cancelled(Arc::clone(courier).run()).await;
+    }
 }
 
 fn start(listener: TcpListener, state: &web::Data<State>) -> Result<Server, HttpError> {

@@ -1,4 +1,4 @@
-//! The page at `/`: files within the executable, which load nothing from elsewhere.
+//! The pages at `/` and `/docs`: files within the executable, which load nothing from elsewhere.
 
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY};
 use actix_web::web::{self, ServiceConfig};
@@ -10,10 +10,13 @@ use super::routes::resource;
 type File = (&'static str, &'static [u8], &'static str);
 
 #[rustfmt::skip]
-const FILES: [File; 14] = [
+const FILES: [File; 17] = [
     ("/", include_bytes!("page/index.html"), "text/html; charset=utf-8"),
     ("/page.css", include_bytes!("page/page.css"), "text/css; charset=utf-8"),
     ("/page.js", include_bytes!("page/page.js"), "text/javascript; charset=utf-8"),
+    ("/docs", include_bytes!("page/docs.html"), "text/html; charset=utf-8"),
+    ("/docs.css", include_bytes!("page/docs.css"), "text/css; charset=utf-8"),
+    ("/docs.js", include_bytes!("page/docs.js"), "text/javascript; charset=utf-8"),
     ("/favicon.svg", include_bytes!("page/favicon.svg"), "image/svg+xml"),
     ("/digits/0.png", DIGITS[0], PNG),
     ("/digits/1.png", DIGITS[1], PNG),

@@ -4,7 +4,7 @@ use actix_web::web::{self, Payload, QueryConfig, ServiceConfig};
 use actix_web::{HttpResponse, Resource};
 
 use super::error::{ApiError, refuse};
-use super::{events, flood, health, kserve, live, normalize, page, result, upload};
+use super::{events, flood, health, kserve, live, normalize, openapi, page, result, upload};
 
 /// Registers every path.
 pub fn register(config: &mut ServiceConfig) {
@@ -32,6 +32,11 @@ pub fn register(config: &mut ServiceConfig) {
         .service(resource("/normalize", "POST").route(web::post().to(normalize::normalize)))
         .service(resource("/live", "GET").route(web::get().to(live::follow)))
         .service(resource("/flood", "POST").route(web::post().to(flood::flood)))
+        .service(
+            resource("/openapi.json", "GET, HEAD")
+                .route(web::get().to(openapi::serve))
+                .route(web::head().to(openapi::serve)),
+        )
         .configure(kserve::register)
         .configure(page::register)
         .default_service(web::to(async |unread: Payload| {

@@ -10,7 +10,7 @@ use super::decode::Decoder;
 use super::health::Readiness;
 use super::pace::Pace;
 use super::seen::Seen;
-use super::{FrontEnd, Offer, Settings};
+use super::{Courier, FrontEnd, Offer, Settings};
 use crate::broker::Broker;
 use crate::job::JobId;
 use crate::store::{Entry, ResultStore, StoreError};
@@ -25,6 +25,8 @@ pub struct State {
     pub decoder: Decoder,
     /// One permit for each byte of unread uploads that may be in memory.
     pub room: Arc<Semaphore>,
+    /// Who makes callbacks; none: they are off.
+    pub courier: Option<Arc<Courier>>,
     /// What clients of the Open Inference Protocol find.
     pub offer: Offer,
     /// Limits.
@@ -47,6 +49,7 @@ impl State {
             store,
             reader,
             offer,
+            courier,
             settings,
         } = front_end;
         let room = settings.max_buffered_bytes.min(Semaphore::MAX_PERMITS);
@@ -54,6 +57,7 @@ impl State {
             broker,
             store,
             decoder: Decoder::new(reader, cores),
+            courier,
             room: Arc::new(Semaphore::new(room)),
             offer,
             settings,

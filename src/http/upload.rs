@@ -3,18 +3,20 @@
 //! What becomes of an upload between the two is in `accept`.
 
 use actix_web::http::header::{HeaderMap, LOCATION, RETRY_AFTER};
-use actix_web::web::{Data, Payload};
+use actix_web::web::{Data, Payload, Query};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use futures_util::StreamExt;
 use futures_util::stream::iter;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::accept::{Terms, accept};
+use super::answer::{Answer, Shown};
 use super::body::{self, Body, Limits};
-use super::error::{ApiError, Problem, refuse};
+use super::error::{ApiError, PROBLEM, Problem, refuse};
 use super::form::{self, Upload};
+use super::form::{Form, ImageFile};
 use super::prefer;
-use super::result::Shown;
 use super::state::State;
 use crate::job::JobId;
 use crate::store::Entry;
@@ -24,24 +26,32 @@ use crate::store::Entry;
 const AT_ONCE: usize = 16;
 
 /// The answer to one upload, or to each of several.
-#[derive(Serialize)]
-struct Accepted {
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+enum Accepted {
+    One(Queued),
+    Many(Several),
+}
+
+#[derive(Serialize, ToSchema)]
+struct Queued {
     inference_id: JobId,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Several {
     inferences: Vec<Inference>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Inference {
+    /// As the form has it.
     filename: Option<String>,
     #[serde(flatten)]
     fate: Fate,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 enum Fate {
     InferenceId(JobId),
@@ -57,6 +67,48 @@ struct Refused {
 }
 
 /// Takes one upload or several.
+#[utoipa::path(
+    post,
+    path = "/classify",
+    tag = "uploads",
+    summary = "Queue a picture, or several",
+    description = "PNG, JPEG, WebP, GIF or BMP. Several `file` fields are answered each on its own.",
+    params(
+        Shown,
+        Ordered,
+        ("Prefer" = Option<String>, Header, description = "`wait=5`: the result itself, if it comes within five seconds", example = "wait=5"),
+        ("Cancel-After" = Option<String>, Header, description = "After this time nobody wants the result: `500ms`, `30s`, `5m`, `1h`", example = "30s"),
+        ("Result-TTL" = Option<String>, Header, description = "For how long the result is kept", example = "10m"),
+        ("Idempotency-Key" = Option<String>, Header, description = "The same key and picture, sent again, has the same id", min_length = 1, max_length = 255),
+    ),
+    request_body(content(
+        (Form = "multipart/form-data"),
+        (ImageFile = "image/png", examples(("three" = (summary = "A handwritten 3", external_value = "/digits/3.png")))),
+        (ImageFile = "image/jpeg"),
+        (ImageFile = "image/webp"),
+        (ImageFile = "image/gif"),
+        (ImageFile = "image/bmp"),
+    )),
+    responses(
+        (status = 200, description = "The result, to whoever preferred to wait", body = Answer),
+        (status = 202, description = "Queued", body = Accepted, headers(
+            ("Location" = String, description = "Where the result of a single upload will be"),
+            ("Retry-After" = u64, description = "Seconds until it is probably there"),
+        ), links(
+            ("result" = (operation_id = "result", parameters(("id" = "$response.body#/inference_id")))),
+            ("events" = (operation_id = "events", parameters(("id" = "$response.body#/inference_id")))),
+            ("cancel" = (operation_id = "cancel", parameters(("id" = "$response.body#/inference_id")))),
+        )),
+        (status = 400, description = "Empty or damaged, or a header or the query is wrong", body = Problem, content_type = PROBLEM),
+        (status = 403, description = "Callbacks are off", body = Problem, content_type = PROBLEM),
+        (status = 408, description = "The body came too slowly", body = Problem, content_type = PROBLEM),
+        (status = 413, description = "Too large", body = Problem, content_type = PROBLEM),
+        (status = 415, description = "Not an image", body = Problem, content_type = PROBLEM),
+        (status = 422, description = "Too many pixels or files, nothing to see, another picture under this key, or a callback that may not be made", body = Problem, content_type = PROBLEM),
+        (status = 429, description = "The queue is full", body = Problem, content_type = PROBLEM),
+        (status = 503, description = "Queue or store are away, or too many uploads are in hand", body = Problem, content_type = PROBLEM),
+    )
+)]
 pub async fn classify(request: HttpRequest, mut payload: Payload, state: Data<State>) -> HttpResponse {
     match take(&request, &mut payload, &state).await {
         Ok(response) => response,
@@ -67,7 +119,10 @@ pub async fn classify(request: HttpRequest, mut payload: Payload, state: Data<St
 async fn take(request: &HttpRequest, payload: &mut Payload, state: &State) -> Result<HttpResponse, ApiError> {
     let headers = request.headers();
     let shown = Shown::of(request)?;
-    let terms = Terms::of(headers, &state.settings)?;
+    let terms = Terms {
+        callback_url: callback_url(request, state)?,
+        ..Terms::of(headers, &state.settings)?
+    };
     let (mut uploads, body) = collect(headers, payload, state).await?;
     let only = match uploads.pop() {
         Some(only) if uploads.is_empty() => only,
@@ -80,6 +135,27 @@ async fn take(request: &HttpRequest, payload: &mut Payload, state: &State) -> Re
     // A client that waits for its result holds no memory for its upload.
     drop(body);
     Ok(respond(headers, state, id, shown).await)
+}
+
+/// What the query of an upload may order.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct Ordered {
+    /// Where the outcome is sent once it is there, signed as Standard Webhooks are. Off unless the operator allows
+    /// hosts.
+    callback_url: Option<String>,
+}
+
+/// Where the outcome shall go, if it may go there.
+fn callback_url(request: &HttpRequest, state: &State) -> Result<Option<String>, ApiError> {
+    let ordered = Query::<Ordered>::from_query(request.query_string());
+    let ordered = ordered.map_err(|error| ApiError::Query(error.to_string()))?;
+    let Some(url) = ordered.into_inner().callback_url else {
+        return Ok(None);
+    };
+    let courier = state.courier.as_ref().ok_or(ApiError::CallbacksOff)?;
+    courier.places().check(&url).map_err(ApiError::Callback)?;
+    Ok(Some(url))
 }
 
 /// The uploads of a request, one at least, and the body that holds their memory.
@@ -125,7 +201,7 @@ async fn respond(headers: &HeaderMap, state: &State, id: JobId, shown: Shown) ->
     HttpResponse::Accepted()
         .insert_header((LOCATION, format!("/result/{id}")))
         .insert_header((RETRY_AFTER, state.pace.until_answered()))
-        .json(Accepted { inference_id: id })
+        .json(Accepted::One(Queued { inference_id: id }))
 }
 
 /// Each upload on its own; a refusal only if none could be taken.
@@ -163,6 +239,6 @@ async fn take_several(state: &State, uploads: Vec<Upload>, terms: Terms) -> Http
         Some((mut response, problem)) if !any => response.json(Refused { problem, several }),
         _ => HttpResponse::Accepted()
             .insert_header((RETRY_AFTER, state.pace.until_answered()))
-            .json(several),
+            .json(Accepted::Many(several)),
     }
 }

@@ -5,13 +5,15 @@ use std::str::FromStr;
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use uuid::{NoContext, Timestamp, Uuid};
 
 /// The id that a client is given: a UUIDv7 with 74 random bits.
 ///
 /// Its time tells a result that has expired from an id that was never issued, with nothing stored.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(transparent)]
+#[schema(as = InferenceId, example = "01890a5d-ac96-774b-bcce-b302099a8057")]
 pub struct JobId(Uuid);
 
 impl JobId {

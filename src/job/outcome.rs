@@ -1,6 +1,7 @@
 //! How jobs end, and the stored form of that.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// How a job ended. Stored once; the first outcome wins.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -100,7 +101,7 @@ impl Prediction {
 }
 
 /// Name of a model and of its weights.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ModelName {
     /// The architecture.
     pub name: String,
@@ -109,7 +110,7 @@ pub struct ModelName {
 }
 
 /// Durations of the stages, one after the other, in milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, ToSchema)]
 pub struct Timings {
     /// From the request to the picture in its upload: receiving and decoding.
     #[serde(default)]
@@ -121,7 +122,7 @@ pub struct Timings {
 }
 
 /// Why a job failed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Failure {
     /// For a program.
     pub code: FailureCode,
@@ -130,7 +131,7 @@ pub struct Failure {
 }
 
 /// The kinds of failure that a program may want to tell apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FailureCode {
     /// The model refused this picture, though it takes others.

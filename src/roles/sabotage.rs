@@ -55,6 +55,7 @@ pub fn sabotaged(seams: Seams) -> anyhow::Result<Seams> {
             inner: seams.store,
             sabotage,
         }),
+        outbox: seams.outbox,
         embedded: seams.embedded,
     })
 }

@@ -11,6 +11,7 @@ use crate::broker::{Broker, BrokerError};
 use crate::config::Config;
 use crate::database::Database;
 use crate::model::weights::Weights;
+use crate::store::outbox::Outbox;
 use crate::store::redis::RedisStore;
 use crate::store::sqlite::SqliteStore;
 use crate::store::{ResultStore, StoreError};
@@ -21,6 +22,8 @@ pub struct Seams {
     pub broker: Arc<dyn Broker>,
     /// Where outcomes are kept.
     pub store: Arc<dyn ResultStore>,
+    /// Where ordered callbacks are kept: with the outcomes.
+    pub outbox: Arc<dyn Outbox>,
     /// Whether the queue is the embedded one.
     pub embedded: bool,
 }
@@ -34,12 +37,12 @@ impl Seams {
             Address::Sqlite(path) => Some(Database::open(path)?),
             _ => None,
         };
-        let store: Arc<dyn ResultStore> = match (&store_address, &database) {
+        let (store, outbox): (Arc<dyn ResultStore>, Arc<dyn Outbox>) = match (&store_address, &database) {
             (Address::Sqlite(_), Some(database)) if store_address == broker_address => {
-                Arc::new(SqliteStore::new(database.clone(), &config.results))
+                both(SqliteStore::new(database.clone(), &config.results))
             }
-            (Address::Sqlite(path), _) => Arc::new(SqliteStore::new(Database::open(path)?, &config.results)),
-            (Address::Redis(url), _) => Arc::new(
+            (Address::Sqlite(path), _) => both(SqliteStore::new(Database::open(path)?, &config.results)),
+            (Address::Redis(url), _) => both(
                 RedisStore::connect(url, &config.results)
                     .await
                     .map_err(store_hint)?,
@@ -60,6 +63,7 @@ impl Seams {
         let seams = Self {
             broker,
             store,
+            outbox,
             embedded,
         };
         #[cfg(debug_assertions)]
@@ -72,6 +76,12 @@ impl Seams {
         self.broker.close().await;
         self.store.close().await;
     }
+}
+
+/// One store as both seams that it has.
+fn both<T: ResultStore + Outbox + 'static>(store: T) -> (Arc<dyn ResultStore>, Arc<dyn Outbox>) {
+    let store = Arc::new(store);
+    (store.clone(), store)
 }
 
 fn broker_hint(error: BrokerError) -> anyhow::Error {

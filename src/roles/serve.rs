@@ -11,7 +11,7 @@ use super::work::start_worker;
 use crate::cli;
 use crate::config::Config;
 use crate::digit::DigitReader;
-use crate::http::{self, FrontEnd, Offer};
+use crate::http::{self, Courier, FrontEnd, Offer};
 use crate::shutdown;
 
 /// Serves until a signal. If any part ends by itself, all end, and its error is the role's.
@@ -33,11 +33,14 @@ pub async fn run(flags: &cli::Serve, mut config: Config) -> anyhow::Result<()> {
         let shutdown = shutdown.clone();
         parts.spawn(async move { Ok(worker.run(shutdown).await?) });
     }
+    let (outbox, store) = (Arc::clone(&seams.outbox), Arc::clone(&seams.store));
+    let courier = Courier::new(&config.callbacks, outbox, store).map_err(anyhow::Error::msg)?;
     let front_end = FrontEnd {
         broker: Arc::clone(&seams.broker),
         store: Arc::clone(&seams.store),
         reader: Arc::new(DigitReader::new(&config.digit)),
         offer: Offer::default(),
+        courier: courier.map(Arc::new),
         settings: config.http.clone(),
     };
     let http = http::serve(listener, front_end, shutdown.clone());

@@ -3,6 +3,7 @@
 //! In come reservations and outcomes, out come entries. Knows [`JobId`] and [`Outcome`], and nothing of
 //! queues, pictures, models or HTTP.
 
+pub mod outbox;
 pub mod redis;
 pub mod sqlite;
 mod waiters;

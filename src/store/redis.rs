@@ -8,6 +8,7 @@ mod connect;
 mod finish;
 mod link;
 mod look;
+mod outbox;
 mod wake;
 
 use std::sync::Arc;

@@ -3,6 +3,7 @@
 //! The first outcome wins inside one transaction. Whoever waits for an outcome is woken by the commit that
 //! stores it, in this process or in another. Times are those of the machine's clock, which all its processes share.
 
+mod outbox;
 mod wake;
 
 use std::sync::Arc;

@@ -55,7 +55,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("gemm", &["model", "train"]),
     ("image", &["digit"]),
     ("imageproc", &["digit"]),
-    ("reqwest", &["roles", "train"]),
+    ("reqwest", &["http/callback", "roles", "train"]),
     ("rusqlite", &["broker/sqlite", "database", "store/sqlite"]),
     ("safetensors", &["model", "train"]),
 ];

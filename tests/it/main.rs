@@ -5,6 +5,7 @@ mod harness;
 
 mod architecture;
 mod broker;
+mod callbacks;
 // Some faults happen in `examples/chaos.rs` alone.
 #[allow(dead_code)]
 mod chaos;
@@ -19,6 +20,7 @@ mod http;
 mod kernels;
 mod life;
 mod model;
+mod openapi;
 mod page;
 mod store;
 mod train;

@@ -190,3 +190,39 @@ async fn a_stopped_server_is_announced_and_its_return_too() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn the_interface_is_shown_and_its_examples_can_be_sent() {
+    let home = Home::new();
+    let front_end = home.serve(&[]).await;
+    let browser = Browser::open(DESKTOP.0, DESKTOP.1).await;
+    browser.go(&format!("{}/docs", front_end.url())).await;
+    eventually("the interface is shown", async || {
+        browser.text("main").await.contains("/classify")
+    })
+    .await;
+    let shown = browser.text("main").await;
+    for path in ["/result/{id}/events", "/v2/models/{name}/infer", "/readyz"] {
+        assert!(shown.contains(path), "{path} in {shown}");
+    }
+    browser.click("#classify summary").await;
+    browser.click("#classify button").await;
+    eventually("the example is queued", async || {
+        browser
+            .text("#classify pre[aria-live]")
+            .await
+            .contains("inference_id")
+    })
+    .await;
+    // What was given out is what a result is asked for.
+    browser.click("#result summary").await;
+    browser.click("#result button").await;
+    eventually("its result is shown", async || {
+        browser
+            .text("#result pre[aria-live]")
+            .await
+            .contains("\"inference_id\"")
+    })
+    .await;
+    keep(&browser, "docs.png").await;
+}

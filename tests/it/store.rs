@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use mnistq::job::{Failure, FailureCode, JobId, ModelName, Outcome, Prediction, Timings};
+use mnistq::store::outbox::Outbox;
 use mnistq::store::{Claim, Entry, Finished, ResultStore};
 
 use crate::harness::{eventually, stays_pending, within};
 
 mod deadlines;
 mod lifetimes;
+mod outbox;
 mod outcomes;
 pub mod redis;
 pub mod sqlite;
@@ -29,6 +31,9 @@ pub trait Results: Sized + Sync {
 
     /// A store for these results, as another process would open it.
     async fn open(&self) -> Arc<dyn ResultStore>;
+
+    /// The ordered calls beside these results, as another process would open them.
+    async fn open_outbox(&self) -> Arc<dyn Outbox>;
 }
 
 /// Makes one test of each promise for each implementation.
@@ -87,6 +92,14 @@ contract! {
         an_answer_before_the_deadline_stays,
         a_wait_ends_with_the_deadline,
         many_jobs_are_looked_up_in_order,
+    }
+    outbox {
+        a_call_is_due_at_once_and_taken_by_one,
+        a_call_that_nobody_settles_is_due_again,
+        a_settled_call_is_gone,
+        a_postponed_call_is_due_later_and_as_it_was_left,
+        a_second_order_for_a_job_changes_nothing,
+        of_many_calls_each_is_taken_once,
     }
     waiting {
         waiting_ends_at_once_when_there_is_nothing_to_wait_for,

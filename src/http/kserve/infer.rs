@@ -7,17 +7,21 @@ use std::time::Duration;
 use actix_web::http::header::LOCATION;
 use actix_web::web::{self, Bytes, Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use futures_util::stream::iter;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use super::tensor::{self, Answer, Image, Tensor, Wanted};
 use super::{Offer, Refused};
 use crate::http::accept::{self, Terms};
 use crate::http::body::{self, Limits};
-use crate::http::error::{ApiError, refuse_with};
+use crate::http::error::{ApiError, PROBLEM, refuse_with};
+use crate::http::page::DIGITS;
 use crate::http::prefer;
 use crate::http::result;
 use crate::http::state::State;
@@ -27,14 +31,22 @@ use crate::store::Entry;
 /// Pictures of one request that are in work at once.
 const AT_ONCE: usize = 16;
 
-#[derive(Deserialize)]
+/// Pictures to classify.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = InferenceRequest)]
 struct Request {
+    /// Given back with the answer.
     id: Option<String>,
+    /// One.
+    #[schema(min_items = 1, max_items = 1)]
     inputs: Vec<Tensor>,
+    /// Which outputs are wanted, if not all.
     outputs: Option<Vec<Wanted>>,
 }
 
-#[derive(Serialize)]
+/// The answers.
+#[derive(Serialize, ToSchema)]
+#[schema(as = InferenceResponse)]
 struct Response {
     model_name: String,
     /// SHA-256 of the weights.
@@ -42,6 +54,12 @@ struct Response {
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<String>,
     outputs: Vec<Answer>,
+}
+
+/// A request that is answered with a 7.
+fn example() -> Value {
+    let file = BASE64_STANDARD.encode(DIGITS[7]);
+    json!({ "inputs": [{ "name": "image", "shape": [1], "datatype": "BYTES", "data": [file] }] })
 }
 
 /// What a request asks, once it is understood.
@@ -52,6 +70,32 @@ struct Asked {
 }
 
 /// Takes a request.
+#[utoipa::path(
+    post,
+    path = "/v2/models/{name}/infer",
+    tag = "open inference protocol",
+    summary = "Classify pictures by the Open Inference Protocol",
+    params(
+        ("name" = String, Path, description = "The model", example = "mnist"),
+        ("Prefer" = Option<String>, Header, description = "`respond-async`: ids instead of answers", example = "wait=5"),
+    ),
+    request_body(content((Request = "application/json", examples(
+        ("file" = (summary = "A handwritten 7, as a PNG file in base64", value = json!(example()))),
+    )))),
+    responses(
+        (status = 200, description = "The answers", body = Response),
+        (status = 202, description = "Queued, by `Prefer: respond-async`: the ids are in `parameters.inference_ids`", body = Object),
+        (status = 400, description = "It makes no sense to the model", body = Refused, content_type = PROBLEM),
+        (status = 404, description = "No such model", body = Refused, content_type = PROBLEM),
+        (status = 408, description = "The body came too slowly", body = Refused, content_type = PROBLEM),
+        (status = 413, description = "Too large", body = Refused, content_type = PROBLEM),
+        (status = 415, description = "A file is no image", body = Refused, content_type = PROBLEM),
+        (status = 422, description = "Too many pixels or pictures, or it can't be classified", body = Refused, content_type = PROBLEM),
+        (status = 429, description = "The queue is full", body = Refused, content_type = PROBLEM),
+        (status = 503, description = "Queue or store are away", body = Refused, content_type = PROBLEM),
+        (status = 504, description = "No answer in time", body = Refused, content_type = PROBLEM),
+    )
+)]
 pub async fn infer(
     request: HttpRequest,
     mut payload: Payload,

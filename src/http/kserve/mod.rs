@@ -3,15 +3,16 @@
 //! Source: <https://github.com/kserve/open-inference-protocol>, REST, without its extensions. Knows of the model what
 //! the operator says of it, and nothing of workers.
 
-mod infer;
+pub mod infer;
 mod tensor;
 
 use actix_web::web::{self, Data, Path, ServiceConfig};
 use actix_web::{HttpResponse, HttpResponseBuilder};
 use serde::Serialize;
 use serde_json::json;
+use utoipa::ToSchema;
 
-use super::error::{ApiError, Problem};
+use super::error::{ApiError, PROBLEM, Problem};
 use super::health;
 use super::result::NO_STORE;
 use super::routes::resource;
@@ -67,7 +68,8 @@ pub fn register(config: &mut ServiceConfig) {
 }
 
 /// A refusal as the protocol wants it: the problem, and its detail once more.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = InferenceRefusal)]
 struct Refused {
     error: String,
     #[serde(flatten)]
@@ -84,23 +86,30 @@ impl Refused {
 }
 
 /// The server.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = InferenceServer)]
 struct Server {
     name: &'static str,
     version: &'static str,
+    #[schema(value_type = Vec<String>)]
     extensions: [&'static str; 0],
 }
 
 /// A model.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = InferenceModel)]
 struct Model {
     name: String,
     platform: &'static str,
+    #[schema(value_type = Vec<Description>)]
     inputs: [Description; 1],
+    #[schema(value_type = Vec<Description>)]
     outputs: [Description; 2],
 }
 
-async fn server() -> HttpResponse {
+#[utoipa::path(get, path = "/v2", tag = "open inference protocol", summary = "The server",
+    responses((status = 200, description = "Name and version", body = Server)))]
+pub async fn server() -> HttpResponse {
     HttpResponse::Ok().json(Server {
         name: env!("CARGO_PKG_NAME"),
         version: env!("CARGO_PKG_VERSION"),
@@ -108,18 +117,31 @@ async fn server() -> HttpResponse {
     })
 }
 
-async fn live() -> HttpResponse {
+#[utoipa::path(get, path = "/v2/health/live", tag = "open inference protocol", summary = "Whether the process lives",
+    operation_id = "inference_live",
+    responses((status = 200, description = "It does", body = Object, example = json!({ "live": true }))))]
+pub async fn live() -> HttpResponse {
     HttpResponse::Ok()
         .insert_header(NO_STORE)
         .json(json!({ "live": true }))
 }
 
-async fn ready(state: Data<State>) -> HttpResponse {
+#[utoipa::path(get, path = "/v2/health/ready", tag = "open inference protocol", summary = "Whether it can take work",
+    operation_id = "inference_ready",
+    responses(
+        (status = 200, description = "It can", body = Object, example = json!({ "ready": true })),
+        (status = 503, description = "It can't", body = Object, example = json!({ "ready": false }))))]
+pub async fn ready(state: Data<State>) -> HttpResponse {
     let ready = health::is_ready(&state).await;
     readiness(ready).json(json!({ "ready": ready }))
 }
 
-async fn model(state: Data<State>, name: Path<String>) -> HttpResponse {
+#[utoipa::path(get, path = "/v2/models/{name}", tag = "open inference protocol", summary = "What a model takes and answers",
+    params(("name" = String, Path, description = "Its name", example = "mnist")),
+    responses(
+        (status = 200, description = "Its tensors", body = Model),
+        (status = 404, description = "No such model", body = Refused, content_type = PROBLEM)))]
+pub async fn model(state: Data<State>, name: Path<String>) -> HttpResponse {
     match state.offer.named(&name) {
         Ok(offer) => HttpResponse::Ok().json(Model {
             name: offer.name.clone(),
@@ -131,7 +153,13 @@ async fn model(state: Data<State>, name: Path<String>) -> HttpResponse {
     }
 }
 
-async fn model_ready(state: Data<State>, name: Path<String>) -> HttpResponse {
+#[utoipa::path(get, path = "/v2/models/{name}/ready", tag = "open inference protocol", summary = "Whether a model can take work",
+    params(("name" = String, Path, description = "Its name", example = "mnist")),
+    responses(
+        (status = 200, description = "It can", body = Object, example = json!({ "name": "mnist", "ready": true })),
+        (status = 404, description = "No such model", body = Refused, content_type = PROBLEM),
+        (status = 503, description = "It can't", body = Object, example = json!({ "name": "mnist", "ready": false }))))]
+pub async fn model_ready(state: Data<State>, name: Path<String>) -> HttpResponse {
     if let Err(error) = state.offer.named(&name) {
         return error.response().json(Refused::of(&error));
     }

@@ -7,6 +7,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde::de::{Deserializer, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::Offer;
 use crate::job::{Picture, Prediction};
@@ -20,7 +21,8 @@ const PROBABILITIES: &str = "probabilities";
 const MOST_ELEMENTS: usize = 1 << 20;
 
 /// What a tensor looks like; -1 is any number.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = TensorDescription)]
 pub struct Description {
     name: &'static str,
     datatype: &'static str,
@@ -50,11 +52,18 @@ pub fn outputs(offer: &Offer) -> [Description; 2] {
 }
 
 /// A tensor of a request.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = InputTensor)]
 pub struct Tensor {
+    #[schema(pattern = "^image$", example = "image")]
     name: String,
+    /// [n, 28, 28], [n, 1, 28, 28] or [n, 784] of numbers, [n] of files.
     shape: Vec<usize>,
+    #[schema(pattern = "^(UINT8|FP32|FP64|BYTES)$", example = "UINT8")]
+    /// UINT8 (ink from 0 to 255), FP32 or FP64 (from 0 to 1), or BYTES (image files in base64).
     datatype: String,
+    /// Flat, or nested as the shape is.
+    #[schema(value_type = Vec<Value>)]
     data: Flat,
 }
 
@@ -219,17 +228,21 @@ impl<'de> Visitor<'de> for Filling<'_> {
 }
 
 /// An output that a request asks for; none: both.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = WantedOutput)]
 pub struct Wanted {
+    #[schema(pattern = "^(class|probabilities)$", example = "class")]
     name: String,
 }
 
 /// A tensor of a response.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = OutputTensor)]
 pub struct Answer {
     name: &'static str,
     datatype: &'static str,
     shape: Vec<usize>,
+    #[schema(value_type = Vec<f64>)]
     data: Numbers,
 }
 

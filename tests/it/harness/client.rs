@@ -47,10 +47,8 @@ pub struct Answer {
 impl Client {
     /// A client of the front end at `url`.
     pub fn new(url: &str) -> Self {
-        // An error means that another test has installed it.
-        let _ = rustls::crypto::ring::default_provider().install_default();
         Self {
-            http: reqwest::Client::builder().no_proxy().build().unwrap(),
+            http: http(),
             url: url.to_owned(),
         }
     }
@@ -138,6 +136,13 @@ impl Client {
     fn to_classify(&self) -> RequestBuilder {
         self.http.post(format!("{}/classify", self.url))
     }
+}
+
+/// A client for what [`Client`] does not do.
+pub fn http() -> reqwest::Client {
+    // An error means that another test has installed it.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().no_proxy().build().unwrap()
 }
 
 /// The id in an answer to an upload.

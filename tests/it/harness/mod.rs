@@ -11,6 +11,7 @@ pub mod moments;
 pub mod process;
 pub mod proxy;
 pub mod rabbitmq;
+pub mod receiver;
 pub mod redis;
 
 use std::future::Future;

@@ -7,6 +7,7 @@ use reqwest::{Response, StatusCode};
 use serde_json::{Value, json};
 
 use super::served::{Served, problem};
+use crate::harness::client::http;
 use crate::harness::mnistq::{Home, Mnistq};
 use crate::harness::within;
 
@@ -160,7 +161,11 @@ async fn whoever_waits_in_vain_is_told_and_nobody_works_for_them_later() {
 }
 
 async fn ask(front_end: &Mnistq, path: &str) -> Value {
-    let response = reqwest::get(format!("{}{path}", front_end.url())).await.unwrap();
+    let response = http()
+        .get(format!("{}{path}", front_end.url()))
+        .send()
+        .await
+        .unwrap();
     assert_eq!(response.status(), StatusCode::OK, "{path}");
     response.json().await.unwrap()
 }
@@ -185,7 +190,7 @@ async fn a_real_digit_gets_the_same_answer_as_a_file_as_bytes_and_as_numbers() {
         json!([{ "name": "image", "datatype": "UINT8", "shape": [-1, 28, 28] }])
     );
 
-    let client = reqwest::Client::new();
+    let client = http();
     let file = client
         .get(format!("{}/digits/7.png", front_end.url()))
         .send()

@@ -215,11 +215,10 @@ async fn events_tell_of_the_queue_then_of_the_outcome_and_end() {
         text.clone()
     };
     let queued = read_until(Some("\n\n")).await;
-    let data = json!({ "inference_id": id, "status": "queued" });
-    assert!(
-        queued.starts_with(&format!("id: queued\nevent: queued\ndata: {data}\n\n")),
-        "{queued}"
-    );
+    let data = queued.strip_prefix("id: queued\nevent: queued\ndata: ").unwrap();
+    let (data, _) = data.split_once("\n\n").unwrap();
+    let expected = json!({ "inference_id": id, "status": "queued" });
+    assert_eq!(serde_json::from_str::<Value>(data).unwrap(), expected);
     read_until(Some("\n\n: queued\n\n: queued\n\n")).await;
     served.finish(id, predicted(3)).await;
     let all = read_until(None).await;

@@ -53,6 +53,7 @@ impl Served {
             store: Arc::clone(&store),
             reader: Arc::new(WordReader),
             offer: Offer::default(),
+            courier: None,
             settings: Settings {
                 threads: 2,
                 ..Settings::default()
@@ -85,6 +86,7 @@ impl Served {
             store: Arc::clone(&self.store),
             reader: Arc::new(WordReader),
             offer: Offer::default(),
+            courier: None,
             settings: Settings::default(),
         };
         let serving = tokio::spawn(serve(listener, front_end, self.shutdown.clone()));

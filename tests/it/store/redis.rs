@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use mnistq::address::Address;
+use mnistq::store::outbox::Outbox;
 use mnistq::store::redis::RedisStore;
 use mnistq::store::{ResultStore, Settings};
 
@@ -35,12 +36,22 @@ impl Results for RedisResults {
     }
 
     async fn open(&self) -> Arc<dyn ResultStore> {
+        Arc::new(self.store().await)
+    }
+
+    async fn open_outbox(&self) -> Arc<dyn Outbox> {
+        Arc::new(self.store().await)
+    }
+}
+
+impl RedisResults {
+    async fn store(&self) -> RedisStore {
         let Ok(Address::Redis(url)) = self.server.url().parse() else {
             panic!("{} is an address of Redis", self.server.url());
         };
         let settings = Settings {
             prefix: self.prefix.clone(),
         };
-        Arc::new(RedisStore::connect(&url, &settings).await.unwrap())
+        RedisStore::connect(&url, &settings).await.unwrap()
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use mnistq::database::Database;
+use mnistq::store::outbox::Outbox;
 use mnistq::store::sqlite::SqliteStore;
 use mnistq::store::{ResultStore, Settings};
 use tempfile::TempDir;
@@ -12,6 +13,13 @@ use crate::harness::process::folder;
 
 /// Results in a file of their own.
 pub struct SqliteResults(TempDir);
+
+impl SqliteResults {
+    fn store(&self) -> SqliteStore {
+        let database = Database::open(&self.0.path().join("results.db")).unwrap();
+        SqliteStore::new(database, &Settings::default())
+    }
+}
 
 impl Results for SqliteResults {
     async fn fresh() -> Self {
@@ -23,7 +31,10 @@ impl Results for SqliteResults {
     }
 
     async fn open(&self) -> Arc<dyn ResultStore> {
-        let database = Database::open(&self.0.path().join("results.db")).unwrap();
-        Arc::new(SqliteStore::new(database, &Settings::default()))
+        Arc::new(self.store())
+    }
+
+    async fn open_outbox(&self) -> Arc<dyn Outbox> {
+        Arc::new(self.store())
     }
 }
