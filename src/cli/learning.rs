@@ -10,6 +10,7 @@ use clap::Args;
 Examples:
   mnistq train --epochs 3
   mnistq train --epochs 14 --data mnist --out mine.safetensors
+  mnistq train --epochs 14 --run runs/first       and look at runs/first/report.html
   mnistq train --epochs 20 --out mine.safetensors --resume")]
 pub struct Train {
     /// How often to go through the training set [default: 14]
@@ -45,6 +46,10 @@ pub struct Train {
     /// File for the weights, written after each epoch [default: mnist.safetensors]
     #[arg(long, env = "MNISTQ_OUT", value_name = "FILE")]
     pub out: Option<PathBuf>,
+    /// Folder for what can be looked at: report.html, metrics.jsonl and TensorBoard's events [default: beside the
+    /// weights, mnist.run for mnist.safetensors]
+    #[arg(long, env = "MNISTQ_RUN", value_name = "DIR")]
+    pub run: Option<PathBuf>,
     /// Go on from the state beside the weights of an earlier run
     #[arg(long)]
     pub resume: bool,

@@ -132,6 +132,10 @@ fn parameters<'a>(tensors: impl Iterator<Item = &'a Tensor>) -> Result<Parameter
 }
 
 impl Learner for CandleLearner {
+    fn device(&self) -> &str {
+        &self.name
+    }
+
     fn step(
         &mut self,
         pixels: &[u8],

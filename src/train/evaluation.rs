@@ -16,6 +16,21 @@ pub struct Evaluation {
     pub confusion: [[u32; CLASSES]; CLASSES],
     /// Mean negative log-likelihood of the labels.
     pub loss: f64,
+    /// The wrong ones, in the order of the pictures.
+    pub mistakes: Vec<Mistake>,
+}
+
+/// A wrong answer.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Mistake {
+    /// The picture's place in its data set, counted from 0.
+    pub index: usize,
+    /// What it shows.
+    pub label: u8,
+    /// What was answered.
+    pub answer: u8,
+    /// The probability that the network gave to its answer.
+    pub confidence: f32,
 }
 
 impl Evaluation {
@@ -29,21 +44,33 @@ impl Evaluation {
     ) -> Result<Self, E> {
         let mut confusion = [[0; CLASSES]; CLASSES];
         let mut loss = 0.0;
+        let mut mistakes = Vec::new();
+        let mut indices = 0..;
         let batches = dataset
             .images()
             .chunks(BATCH * PICTURE)
             .zip(dataset.labels().chunks(BATCH));
         for (pixels, labels) in batches {
             let log_probabilities = predict(pixels)?;
-            for (row, label) in log_probabilities.chunks(CLASSES).zip(labels) {
-                let label = usize::from(*label);
-                confusion[label][most_likely(row)] += 1;
-                loss -= f64::from(row[label]);
+            let answers = log_probabilities.chunks(CLASSES).zip(labels);
+            for ((row, &label), index) in answers.zip(&mut indices) {
+                let answer = most_likely(row);
+                confusion[usize::from(label)][answer] += 1;
+                loss -= f64::from(row[usize::from(label)]);
+                if answer != usize::from(label) {
+                    mistakes.push(Mistake {
+                        index,
+                        label,
+                        answer: answer as u8,
+                        confidence: row[answer].exp(),
+                    });
+                }
             }
         }
         Ok(Self {
             confusion,
             loss: loss / dataset.len().max(1) as f64,
+            mistakes,
         })
     }
 
@@ -78,6 +105,16 @@ impl Evaluation {
             self.confusion[class][class],
             self.confusion.iter().map(|row| row[class]).sum(),
         )
+    }
+
+    /// The mistakes that the network was most certain of, at most so many, the surest first.
+    #[must_use]
+    pub fn surest_mistakes(&self, count: usize) -> Vec<Mistake> {
+        let mut mistakes = self.mistakes.clone();
+        // Stable: of equals the first picture comes first, in every run.
+        mistakes.sort_by(|one, other| other.confidence.total_cmp(&one.confidence));
+        mistakes.truncate(count);
+        mistakes
     }
 }
 

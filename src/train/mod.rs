@@ -11,11 +11,12 @@ pub mod dropout;
 pub mod evaluation;
 pub mod kernels;
 pub mod random;
+pub mod report;
 mod run;
 
 use serde::Deserialize;
 
-pub use run::{Course, Progress, Step, TrainError, run};
+pub use run::{Course, Progress, Step, Tested, TrainError, run};
 
 use crate::model::device::{DeviceName, Opened};
 use crate::model::parameters::Parameters;
@@ -94,6 +95,9 @@ pub fn learner(
 ///
 /// Same seed, same implementation, same threads: the same parameters after the same steps.
 pub trait Learner: Send {
+    /// Where it runs, as `--device` names it.
+    fn device(&self) -> &str;
+
     /// One optimizer step on n labelled pictures of 784 bytes; the mean negative log-likelihood before the step.
     ///
     /// # Errors

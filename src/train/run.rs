@@ -9,9 +9,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::augment::Augmenter;
 use super::checkpoint::{self, Checkpoint, CheckpointError};
-use super::dataset::{Dataset, PICTURE};
+use super::dataset::Dataset;
 use super::evaluation::Evaluation;
 use super::random::order;
+use super::report::ReportError;
 use super::{Learner, Settings};
 use crate::model::ModelError;
 use crate::model::weights::{Weights, WeightsError};
@@ -37,6 +38,8 @@ pub struct Course<'a> {
 pub struct Step {
     /// Counted from 1.
     pub epoch: u32,
+    /// Steps of the whole run, with this one.
+    pub step: u64,
     /// Batches of this epoch before this one.
     pub batch: usize,
     /// Pictures of this epoch before this batch.
@@ -45,16 +48,47 @@ pub struct Step {
     pub pictures: usize,
     /// Pictures of an epoch.
     pub total: usize,
+    /// What the step was made with.
+    pub learning_rate: f32,
     /// Mean negative log-likelihood of this batch before the step.
     pub loss: f32,
+}
+
+/// An epoch that was learned and tested.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Tested<'a> {
+    /// Counted from 1.
+    pub epoch: u32,
+    /// Answers after it.
+    pub evaluation: &'a Evaluation,
+    /// SHA-256 of the weight file.
+    pub weights_sha256: &'a str,
 }
 
 /// Whoever wants to know how far a run is.
 pub trait Progress {
     /// After each step.
     fn stepped(&mut self, step: &Step);
-    /// After each epoch, once its weights are written.
-    fn tested(&mut self, epoch: u32, evaluation: &Evaluation);
+
+    /// After each epoch, once its weights are written, and before its state is: what is left half done here is done
+    /// again when the run is resumed.
+    ///
+    /// # Errors
+    /// [`ReportError`] ends the run.
+    fn tested(&mut self, tested: &Tested<'_>) -> Result<(), ReportError>;
+}
+
+/// Two who want to know, one after the other.
+impl<A: Progress, B: Progress> Progress for (A, B) {
+    fn stepped(&mut self, step: &Step) {
+        self.0.stepped(step);
+        self.1.stepped(step);
+    }
+
+    fn tested(&mut self, tested: &Tested<'_>) -> Result<(), ReportError> {
+        self.0.tested(tested)?;
+        self.1.tested(tested)
+    }
 }
 
 /// Why a run ended early. The weights of the last whole epoch are there.
@@ -69,6 +103,9 @@ pub enum TrainError {
     /// The state can't be written.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// The files to look at can't be written.
+    #[error(transparent)]
+    Report(#[from] ReportError),
 }
 
 /// Trains to the end, or until `stop` is cancelled: then the weights of the last whole epoch are what is left.
@@ -83,54 +120,59 @@ pub fn run(
     stop: &CancellationToken,
 ) -> Result<u32, TrainError> {
     let Course {
-        settings,
-        train,
-        augmenter,
-        test,
-        out,
-        done,
+        settings, train, out, ..
     } = course;
-    for epoch in done + 1..=settings.epochs {
+    let batches = train.len().div_ceil(settings.batch_size) as u64;
+    for epoch in course.done + 1..=settings.epochs {
         let learning_rate = rate(settings, epoch);
         let order = order(settings.seed, epoch, train.len());
         for (batch, indices) in order.chunks(settings.batch_size).enumerate() {
             if stop.is_cancelled() {
                 return Ok(epoch - 1);
             }
-            let pixels = match augmenter {
-                Some(augmenter) => augmenter.batch(train, epoch, indices),
-                None => pictures(train, indices),
-            };
-            let labels: Vec<u8> = indices.iter().map(|index| train.labels()[*index]).collect();
+            let (pixels, labels) = course.batch(epoch, indices);
             let loss = learner.step(&pixels, &labels, learning_rate)?;
-            let seen = batch * settings.batch_size;
             progress.stepped(&Step {
                 epoch,
+                step: u64::from(epoch - 1) * batches + batch as u64 + 1,
                 batch,
-                seen,
+                seen: batch * settings.batch_size,
                 pictures: indices.len(),
                 total: train.len(),
+                learning_rate,
                 loss,
             });
         }
-        let evaluation = Evaluation::of(test, |pixels| learner.predict(pixels))?;
+        let evaluation = Evaluation::of(course.test, |pixels| learner.predict(pixels))?;
         let checkpoint = Checkpoint {
             learner: learner.state()?,
             epochs: epoch,
         };
-        Weights::new(checkpoint.learner.parameters.clone())?.write(out)?;
+        let weights = Weights::new(checkpoint.learner.parameters.clone())?;
+        weights.write(out)?;
+        progress.tested(&Tested {
+            epoch,
+            evaluation: &evaluation,
+            weights_sha256: &weights.sha256,
+        })?;
         checkpoint.write(&checkpoint::path(out), settings)?;
-        progress.tested(epoch, &evaluation);
     }
     Ok(settings.epochs)
 }
 
-fn pictures(dataset: &Dataset, indices: &[usize]) -> Vec<u8> {
-    let mut pixels = Vec::with_capacity(indices.len() * PICTURE);
-    for index in indices {
-        pixels.extend_from_slice(dataset.image(*index));
+impl Course<'_> {
+    /// Pictures as they are in this epoch, one after the other, and their labels.
+    fn batch(&self, epoch: u32, indices: &[usize]) -> (Vec<u8>, Vec<u8>) {
+        let pixels = match self.augmenter {
+            Some(augmenter) => augmenter.batch(self.train, epoch, indices),
+            None => {
+                let pictures: Vec<&[u8]> = indices.iter().map(|index| self.train.image(*index)).collect();
+                pictures.concat()
+            }
+        };
+        let labels = indices.iter().map(|index| self.train.labels()[*index]);
+        (pixels, labels.collect())
     }
-    pixels
 }
 
 /// The learning rate of an epoch counted from 1: StepLR(1, gamma), as PyTorch has it.

@@ -2,6 +2,8 @@
 
 mod dataset;
 mod download;
+mod events;
+mod report;
 mod runs;
 
 use std::io::Write;

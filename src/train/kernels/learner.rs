@@ -120,6 +120,10 @@ impl Batch {
 }
 
 impl Learner for WinogradLearner {
+    fn device(&self) -> &str {
+        "cpu"
+    }
+
     fn step(&mut self, pixels: &[u8], labels: &[u8], learning_rate: f32) -> Result<f32, ModelError> {
         if labels.is_empty() || pixels.len() != labels.len() * PICTURE {
             return Err(ModelError::Rejected(format!(

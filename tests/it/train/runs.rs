@@ -181,6 +181,7 @@ async fn ctrl_c_in_the_first_epoch_leaves_the_weights_of_an_earlier_run_alone() 
         std::fs::write(folder.join(format!("train-{name}-ubyte")), long).unwrap();
     }
     home.write("w", "weights of yesterday");
+    home.write("w.run/metrics.jsonl", "figures of yesterday");
     let training = home.start(&["train", "--data", "mnist", "--out", "w"]);
     eventually("the first epoch runs", async || {
         training.printed().contains("Train Epoch: 1")
@@ -191,9 +192,11 @@ async fn ctrl_c_in_the_first_epoch_leaves_the_weights_of_an_earlier_run_alone() 
     assert_eq!(output.code, Some(1), "{output:?}");
     assert!(output.stderr.contains("nothing was written"), "{output:?}");
     assert_eq!(content(&home, "w"), b"weights of yesterday");
+    assert_eq!(content(&home, "w.run/metrics.jsonl"), b"figures of yesterday");
 }
 
-async fn train(home: &Home, arguments: &[&str]) -> Output {
+/// Runs `mnistq train` to its end.
+pub async fn train(home: &Home, arguments: &[&str]) -> Output {
     home.run(&[&["train", "--data", "mnist"], arguments].concat())
         .await
 }
@@ -202,6 +205,7 @@ fn epochs_in(printed: &str) -> usize {
     printed.matches("Test set: ").count()
 }
 
-fn content(home: &Home, name: &str) -> Vec<u8> {
+/// What a file below a home holds.
+pub fn content(home: &Home, name: &str) -> Vec<u8> {
     std::fs::read(home.path().join(name)).unwrap()
 }
