@@ -60,7 +60,8 @@ pub struct Train {
 #[command(after_help = "\
 Examples:
   mnistq evaluate
-  mnistq evaluate --weights mine.safetensors --data mnist --json")]
+  mnistq evaluate --weights mine.safetensors --data mnist --json
+  mnistq evaluate --weights mine.safetensors --report mine.html")]
 pub struct Evaluate {
     /// Folder of the MNIST test files, plain or gzipped [default: the cache directory, filled on first use]
     #[arg(long, env = "MNISTQ_DATA", value_name = "DIR")]
@@ -77,4 +78,7 @@ pub struct Evaluate {
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
+    /// File for a page to look at: answers, figures of each digit, the surest mistakes as pictures
+    #[arg(long, env = "MNISTQ_REPORT", value_name = "FILE")]
+    pub report: Option<PathBuf>,
 }

@@ -1,6 +1,7 @@
 //! `mnistq evaluate`: how good weights are on MNIST's test pictures.
 
 use std::path::Path;
+use std::time::Instant;
 
 use serde_json::json;
 
@@ -10,6 +11,7 @@ use crate::config::Config;
 use crate::model::{self, Model};
 use crate::train::dataset::{Dataset, Split};
 use crate::train::evaluation::{CLASSES, Evaluation};
+use crate::train::report::{Page, Speed};
 
 /// Asks about all test pictures and prints the figures.
 pub async fn run(flags: &cli::Evaluate, mut config: Config) -> anyhow::Result<()> {
@@ -18,13 +20,40 @@ pub async fn run(flags: &cli::Evaluate, mut config: Config) -> anyhow::Result<()
     let dataset = Dataset::read(&folder, Split::Test)?;
     let weights = seams::weights(&config)?;
     let mut model = model::open(&weights, config.model.device, config.model.threads)?;
+    let began = Instant::now();
     let evaluation = Evaluation::of(&dataset, |pixels| model.predict(pixels))?;
+    let speed = Speed::of("answered", dataset.len(), began.elapsed());
     if flags.json {
         println!("{}", as_json(&evaluation, model.as_ref()));
     } else {
         print_table(&evaluation, model.as_ref(), config.model.weights.as_deref());
     }
+    if let Some(report) = &flags.report {
+        let card = model.card();
+        let page = Page {
+            title: "Evaluation of ".to_owned() + &name(config.model.weights.as_deref()),
+            summary: format!("MNIST's test pictures on {}", card.device),
+            evaluation: &evaluation,
+            pictures: &dataset,
+            history: &[],
+            speed,
+            settings: vec![
+                ("Network", card.name.clone()),
+                ("Device", card.device.clone()),
+                ("mnistq", env!("CARGO_PKG_VERSION").to_owned()),
+                ("SHA-256 of the weights", card.weights_sha256.clone()),
+            ],
+        };
+        page.write(report)?;
+        eprintln!("wrote {}", report.display());
+    }
     Ok(())
+}
+
+fn name(weights: Option<&Path>) -> String {
+    weights.map_or("the executable's weights".to_owned(), |path| {
+        path.display().to_string()
+    })
 }
 
 fn as_json(evaluation: &Evaluation, model: &dyn Model) -> serde_json::Value {
@@ -48,9 +77,7 @@ fn as_json(evaluation: &Evaluation, model: &dyn Model) -> serde_json::Value {
 
 fn print_table(evaluation: &Evaluation, model: &dyn Model, weights: Option<&Path>) {
     let card = model.card();
-    let name = weights.map_or("the executable's weights".to_owned(), |path| {
-        path.display().to_string()
-    });
+    let name = name(weights);
     println!(
         "{} with {name} ({:.12}) on {}",
         card.name, card.weights_sha256, card.device

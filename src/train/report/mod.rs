@@ -24,6 +24,7 @@ mod words;
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 pub use metrics::Record;
 pub use page::{Page, Speed};
@@ -64,6 +65,12 @@ pub enum ReportError {
 #[must_use]
 pub fn folder(weights: &Path) -> PathBuf {
     weights.with_extension("run")
+}
+
+/// Seconds since 1970.
+fn now() -> f64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0.0, |since| since.as_secs_f64())
 }
 
 fn unwritable(path: &Path) -> impl FnOnce(io::Error) -> ReportError {

@@ -3,10 +3,11 @@
 //! In come figures, out goes HTML. Measures nothing.
 
 use std::path::Path;
+use std::time::Duration;
 
 use super::metrics::Record;
 use super::words::{duration, escaped, grouped, loss, moment, percent};
-use super::{ReportError, classes, curves, mistakes, unwritable};
+use super::{ReportError, classes, curves, mistakes, now, unwritable};
 use crate::model::weights::replace;
 use crate::train::dataset::Dataset;
 use crate::train::evaluation::Evaluation;
@@ -45,6 +46,20 @@ pub struct Speed {
     pub verb: &'static str,
     /// Seconds since 1970.
     pub ended: f64,
+}
+
+impl Speed {
+    /// Of so many pictures in so much time, until now.
+    #[must_use]
+    pub fn of(verb: &'static str, pictures: usize, time: Duration) -> Self {
+        let seconds = time.as_secs_f64();
+        Self {
+            seconds,
+            images_per_second: pictures as f64 / seconds.max(1e-9),
+            verb,
+            ended: now(),
+        }
+    }
 }
 
 impl Page<'_> {

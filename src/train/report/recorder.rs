@@ -5,12 +5,12 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use super::metrics::{Metrics, Record};
 use super::page::{Page, Speed};
 use super::tensorboard::Events;
-use super::{ReportError, unwritable};
+use super::{ReportError, now, unwritable};
 use crate::model::weights::replace;
 use crate::train::run::{Course, Progress, Step, Tested};
 
@@ -215,9 +215,4 @@ impl Progress for Recorder<'_> {
 /// To thousandths: a line is to be read by people, too.
 fn rounded(number: f64) -> f64 {
     (number * 1000.0).round() / 1000.0
-}
-
-fn now() -> f64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0.0, |since| since.as_secs_f64())
 }

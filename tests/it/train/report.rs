@@ -240,6 +240,36 @@ async fn figures_that_are_none_stop_a_resumed_run_before_it_learns() {
     assert_eq!(output.code, Some(0), "{output:?}");
 }
 
+#[tokio::test]
+async fn an_evaluation_leaves_a_page_of_the_weights_that_were_asked() {
+    let home = Home::new();
+    small_mnist(&home);
+    let arguments = ["evaluate", "--data", "mnist", "--json", "--report", "<page>.html"];
+    let output = home.run(&arguments).await;
+    assert_eq!(output.code, Some(0), "{output:?}");
+    assert!(output.stderr.contains("wrote <page>.html"), "{output:?}");
+    let table: Value = serde_json::from_str(&output.stdout).unwrap();
+    let page = String::from_utf8(content(&home, "<page>.html")).unwrap();
+    for said in [
+        "Evaluation of the executable&#39;s weights".to_owned(),
+        table["weights_sha256"].as_str().unwrap().to_owned(),
+        format!("{} of 1,000 right", table["correct"]),
+    ] {
+        assert!(page.contains(&said), "{said} is not in the page");
+    }
+    let wrong = 1000 - table["correct"].as_u64().unwrap();
+    let shown = page.matches("<img src=\"data:image/png;base64,").count() as u64;
+    assert_eq!(shown, wrong.min(24), "{table}");
+    assert!(!page.contains("<svg"), "there was no training");
+    let output = home
+        .run(&["evaluate", "--data", "mnist", "--report", "nowhere/page.html"])
+        .await;
+    assert_eq!(output.code, Some(1), "{output:?}");
+    assert_eq!(output.stderr.lines().count(), 1, "{output:?}");
+    assert!(output.stderr.contains("nowhere/page.html"), "{output:?}");
+    assert!(output.stdout.contains("accuracy"), "{output:?}");
+}
+
 fn figures(home: &Home, run: &str) -> Vec<Value> {
     let lines = String::from_utf8(content(home, &format!("{run}/metrics.jsonl"))).unwrap();
     let lines = lines.lines().map(|line| serde_json::from_str(line).unwrap());
