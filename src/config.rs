@@ -283,6 +283,7 @@ impl Config {
         train.seed = flags.seed.unwrap_or(train.seed);
         train.augment |= flags.augment;
         train.hold_out = flags.hold_out.unwrap_or(train.hold_out);
+        train.patience = flags.patience.unwrap_or(train.patience);
         Ok(())
     }
 

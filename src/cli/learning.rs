@@ -11,6 +11,7 @@ Examples:
   mnistq train --epochs 3
   mnistq train --epochs 14 --data mnist --out mine.safetensors
   mnistq train --epochs 14 --run runs/first       and look at runs/first/report.html
+  mnistq train --epochs 50 --hold-out 5000 --patience 5
   mnistq train --epochs 20 --out mine.safetensors --resume")]
 pub struct Train {
     /// How often to go through the training set [default: 14]
@@ -37,6 +38,9 @@ pub struct Train {
     /// Hold back the last N training pictures, and test with them instead of the test pictures [default: 0]
     #[arg(long, env = "MNISTQ_HOLD_OUT", value_name = "N")]
     pub hold_out: Option<usize>,
+    /// End after N epochs that are no better than the best one, and keep its weights; 0: never [default: 0]
+    #[arg(long, env = "MNISTQ_PATIENCE", value_name = "N")]
+    pub patience: Option<u32>,
     /// Where to train: auto, cpu, cuda or cuda:N [default: auto]
     #[arg(long, env = "MNISTQ_DEVICE", value_name = "DEVICE")]
     pub device: Option<String>,

@@ -36,6 +36,7 @@ pub async fn run(flags: &cli::Evaluate, mut config: Config) -> anyhow::Result<()
             evaluation: &evaluation,
             pictures: &dataset,
             history: &[],
+            kept: None,
             speed,
             settings: vec![
                 ("Network", card.name.clone()),

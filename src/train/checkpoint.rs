@@ -10,12 +10,22 @@ use std::path::{Path, PathBuf};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensorError, SafeTensors};
 
+use super::kept::Kept;
 use super::{LearnerState, Settings};
 use crate::model::parameters::{Parameters, TENSORS};
-use crate::model::weights::replace;
+use crate::model::weights::{Weights, replace};
 
 /// The three arrays that each parameter has, by the prefix of their names.
 const PARTS: [&str; 3] = ["parameter", "square_average", "accumulated_update"];
+
+/// Names of notes.
+const PATIENCE: &str = "patience";
+/// See [`PATIENCE`].
+const KEPT_EPOCH: &str = "kept_epoch";
+/// What the note on patience says of a run that has none.
+const NO_PATIENCE: &str = "off";
+/// The prefix of the names of the parameters that are kept, if they are not those of the learner.
+const KEPT: &str = "kept";
 
 /// Where a run is.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,6 +34,8 @@ pub struct Checkpoint {
     pub learner: LearnerState,
     /// Whole epochs behind it.
     pub epochs: u32,
+    /// The one whose weights are kept; none before the first, and in files of older versions.
+    pub kept: Option<Kept>,
 }
 
 /// Why a checkpoint can't be used.
@@ -66,7 +78,9 @@ pub fn path(weights: &Path) -> PathBuf {
 }
 
 /// What must be the same for a resumed run to end where an uninterrupted one ends.
-fn identity(settings: &Settings) -> [(&'static str, String); 6] {
+fn identity(settings: &Settings) -> [(&'static str, String); 7] {
+    // More or less of it changes when a run ends; without any, the weight file has other weights.
+    let patience = if settings.patience == 0 { NO_PATIENCE } else { "on" };
     [
         ("batch_size", settings.batch_size.to_string()),
         ("lr", settings.lr.to_string()),
@@ -74,6 +88,7 @@ fn identity(settings: &Settings) -> [(&'static str, String); 6] {
         ("seed", settings.seed.to_string()),
         ("augment", settings.augment.to_string()),
         ("hold_out", settings.hold_out.to_string()),
+        (PATIENCE, patience.to_owned()),
     ]
 }
 
@@ -93,14 +108,24 @@ impl Checkpoint {
             .collect();
         notes.insert("epochs".to_owned(), self.epochs.to_string());
         notes.insert("steps".to_owned(), self.learner.steps.to_string());
+        if let Some(kept) = &self.kept {
+            notes.insert(KEPT_EPOCH.to_owned(), kept.epoch.to_string());
+        }
         let LearnerState {
             parameters,
             square_average,
             accumulated_update,
             ..
         } = &self.learner;
+        let mut parts: Vec<_> = PARTS
+            .into_iter()
+            .zip([parameters, square_average, accumulated_update])
+            .collect();
+        // So that the weight file can be restored, whatever happens to it.
+        let better = self.kept.iter().filter(|kept| kept.epoch < self.epochs);
+        parts.extend(better.map(|kept| (KEPT, &kept.weights.parameters)));
         let mut arrays = Vec::new();
-        for (part, values) in PARTS.iter().zip([parameters, square_average, accumulated_update]) {
+        for (part, values) in parts {
             for ((name, shape), array) in TENSORS.iter().zip(values.arrays()) {
                 let bytes: Vec<u8> = array.iter().flat_map(|number| number.to_le_bytes()).collect();
                 arrays.push((format!("{part}.{name}"), shape.to_vec(), bytes));
@@ -133,7 +158,10 @@ impl Checkpoint {
             source,
         };
         let (_, metadata) = SafeTensors::read_metadata(&content).map_err(|error| format(Box::new(error)))?;
-        let notes = metadata.metadata().clone().unwrap_or_default();
+        let mut notes = metadata.metadata().clone().unwrap_or_default();
+        // Older versions had none, and no word for it.
+        let patience = notes.entry(PATIENCE.to_owned());
+        patience.or_insert_with(|| NO_PATIENCE.to_owned());
         let note = |name: &str| notes.get(name).cloned().unwrap_or_default();
         for (setting, asked) in identity(settings) {
             let found = note(setting);
@@ -154,9 +182,25 @@ impl Checkpoint {
             accumulated_update: accumulated_update?,
             steps: note("steps").parse().map_err(|error| format(Box::new(error)))?,
         };
+        let number = |name| note(name).parse().map_err(|error| format(Box::new(error)));
+        let epochs = number("epochs")?;
+        let kept = match notes.get(KEPT_EPOCH) {
+            None => None,
+            Some(_) => {
+                let epoch = number(KEPT_EPOCH)?;
+                let parameters = if epoch < epochs {
+                    read_part(&tensors, KEPT).map_err(format)?
+                } else {
+                    learner.parameters.clone()
+                };
+                let weights = Weights::new(parameters).map_err(|error| format(Box::new(error)))?;
+                Some(Kept { epoch, weights })
+            }
+        };
         Ok(Self {
             learner,
-            epochs: note("epochs").parse().map_err(|error| format(Box::new(error)))?,
+            epochs,
+            kept,
         })
     }
 }

@@ -9,6 +9,7 @@ pub mod dataset;
 pub mod download;
 pub mod dropout;
 pub mod evaluation;
+pub mod kept;
 pub mod kernels;
 pub mod random;
 pub mod report;
@@ -16,7 +17,7 @@ mod run;
 
 use serde::Deserialize;
 
-pub use run::{Course, Progress, Step, Tested, TrainError, run};
+pub use run::{Course, End, Ended, Progress, Step, Tested, TrainError, run};
 
 use crate::model::device::{DeviceName, Opened};
 use crate::model::parameters::Parameters;
@@ -42,6 +43,8 @@ pub struct Settings {
     pub augment: bool,
     /// How many of the last training pictures to hold back, and to test with instead of the test pictures.
     pub hold_out: usize,
+    /// After how many epochs that are no better than the best one to end, and to keep its weights; 0: never.
+    pub patience: u32,
     /// Where the MNIST files are fetched from, the first that has them.
     pub mirrors: Vec<String>,
 }
@@ -60,6 +63,7 @@ impl Default for Settings {
             seed: 1,
             augment: false,
             hold_out: 0,
+            patience: 0,
             mirrors: mirrors.map(str::to_owned).to_vec(),
         }
     }

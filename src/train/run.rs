@@ -11,6 +11,7 @@ use super::augment::Augmenter;
 use super::checkpoint::{self, Checkpoint, CheckpointError};
 use super::dataset::Dataset;
 use super::evaluation::Evaluation;
+use super::kept::{Best, Kept};
 use super::random::order;
 use super::report::ReportError;
 use super::{Learner, Settings};
@@ -31,6 +32,8 @@ pub struct Course<'a> {
     pub out: &'a Path,
     /// Whole epochs that lie behind the learner.
     pub done: u32,
+    /// The best of them, if the weight file is to keep its weights until there is a better one.
+    pub best: Option<&'a Best>,
 }
 
 /// One optimizer step.
@@ -61,8 +64,30 @@ pub struct Tested<'a> {
     pub epoch: u32,
     /// Answers after it.
     pub evaluation: &'a Evaluation,
-    /// SHA-256 of the weight file.
-    pub weights_sha256: &'a str,
+    /// The epoch whose weights are in the weight file: this one, or a better one before it.
+    pub best: &'a Best,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// After as many epochs as were asked for.
+    Whole,
+    /// Before that, because it got no better.
+    NoBetter,
+    /// Within an epoch, because it was told to.
+    Stopped,
+}
+
+/// What a run leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ended {
+    /// Why.
+    pub end: End,
+    /// Whole epochs that lie behind the learner now.
+    pub epochs: u32,
+    /// The epoch whose weights are in the weight file; none: it is as it was.
+    pub kept: Option<u32>,
 }
 
 /// Whoever wants to know how far a run is.
@@ -91,7 +116,7 @@ impl<A: Progress, B: Progress> Progress for (A, B) {
     }
 }
 
-/// Why a run ended early. The weights of the last whole epoch are there.
+/// Why a run broke. The weights of the last whole epoch, or with patience of the best one, are there.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
     /// The device failed.
@@ -108,8 +133,8 @@ pub enum TrainError {
     Report(#[from] ReportError),
 }
 
-/// Trains to the end, or until `stop` is cancelled: then the weights of the last whole epoch are what is left.
-/// Gives back how many whole epochs lie behind the learner now.
+/// Trains to the end, until it gets no better, or until `stop` is cancelled. What is left are the weights of the last
+/// whole epoch, or with patience of the best one.
 ///
 /// # Errors
 /// [`TrainError`].
@@ -118,17 +143,27 @@ pub fn run(
     course: &Course<'_>,
     progress: &mut dyn Progress,
     stop: &CancellationToken,
-) -> Result<u32, TrainError> {
+) -> Result<Ended, TrainError> {
     let Course {
         settings, train, out, ..
     } = course;
     let batches = train.len().div_ceil(settings.batch_size) as u64;
+    let mut best = course.best.cloned();
+    if let Some(best) = &best {
+        // Whatever has become of the file since the run was broken off.
+        best.kept.weights.write(out)?;
+    }
+    let ended = |end, epochs, best: Option<Best>| Ended {
+        end,
+        epochs,
+        kept: best.map(|best| best.kept.epoch),
+    };
     for epoch in course.done + 1..=settings.epochs {
         let learning_rate = rate(settings, epoch);
         let order = order(settings.seed, epoch, train.len());
         for (batch, indices) in order.chunks(settings.batch_size).enumerate() {
             if stop.is_cancelled() {
-                return Ok(epoch - 1);
+                return Ok(ended(End::Stopped, epoch - 1, best));
             }
             let (pixels, labels) = course.batch(epoch, indices);
             let loss = learner.step(&pixels, &labels, learning_rate)?;
@@ -144,20 +179,33 @@ pub fn run(
             });
         }
         let evaluation = Evaluation::of(course.test, |pixels| learner.predict(pixels))?;
-        let checkpoint = Checkpoint {
-            learner: learner.state()?,
-            epochs: epoch,
+        let state = learner.state()?;
+        let now_best = match best {
+            Some(best) if !settings.keeps(&evaluation, &best) => best,
+            _ => {
+                let weights = Weights::new(state.parameters.clone())?;
+                weights.write(out)?;
+                let (kept, evaluation) = (Kept { epoch, weights }, evaluation.clone());
+                Best { kept, evaluation }
+            }
         };
-        let weights = Weights::new(checkpoint.learner.parameters.clone())?;
-        weights.write(out)?;
         progress.tested(&Tested {
             epoch,
             evaluation: &evaluation,
-            weights_sha256: &weights.sha256,
+            best: &now_best,
         })?;
+        let checkpoint = Checkpoint {
+            learner: state,
+            epochs: epoch,
+            kept: Some(now_best.kept.clone()),
+        };
         checkpoint.write(&checkpoint::path(out), settings)?;
+        if epoch < settings.epochs && settings.is_patience_over(epoch, now_best.kept.epoch) {
+            return Ok(ended(End::NoBetter, epoch, Some(now_best)));
+        }
+        best = Some(now_best);
     }
-    Ok(settings.epochs)
+    Ok(ended(End::Whole, settings.epochs, best))
 }
 
 impl Course<'_> {

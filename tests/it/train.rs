@@ -3,6 +3,8 @@
 mod dataset;
 mod download;
 mod events;
+mod looked_at;
+mod patience;
 mod report;
 mod runs;
 

@@ -16,15 +16,18 @@ use crate::shutdown;
 use crate::train::augment::Augmenter;
 use crate::train::checkpoint::{self, Checkpoint};
 use crate::train::dataset::{Dataset, Split};
+use crate::train::evaluation::Evaluation;
+use crate::train::kept::{Best, Kept};
 use crate::train::random::initial_parameters;
 use crate::train::report::{self, Recorder};
-use crate::train::{self, Course, LearnerState, Settings};
+use crate::train::{self, Course, End, Ended, LearnerState, Settings};
 use telling::{Bar, Lines};
 
 /// Where the weights go unless told otherwise.
 const OUT: &str = "mnist.safetensors";
 
-/// Trains to the end, or until a signal: then the weights of the last whole epoch are what is left.
+/// Trains to the end, or until a signal: then the weights of the last whole epoch, or with patience of the best one, are
+/// what is left.
 pub async fn run(flags: &cli::Train, mut config: Config) -> anyhow::Result<()> {
     config.apply_train(flags)?;
     ensure!(config.train.batch_size > 0, "--batch-size: at least 1");
@@ -45,6 +48,8 @@ pub async fn run(flags: &cli::Train, mut config: Config) -> anyhow::Result<()> {
         let device = config.model.device;
         let mut learner = train::learner(&start.learner, config.train.seed, device, config.model.threads)?;
         let settings = &config.train;
+        let kept = start.kept.filter(|_| settings.patience > 0);
+        let best = kept.map(|kept| best(kept, &test, &config)).transpose()?;
         let augmenter = settings
             .augment
             .then(|| Augmenter::new(settings.seed, threads(config.model.threads)))
@@ -56,6 +61,7 @@ pub async fn run(flags: &cli::Train, mut config: Config) -> anyhow::Result<()> {
             test: &test,
             out: &out,
             done: start.epochs,
+            best: best.as_ref(),
         };
         let recorder = Recorder::open(&course, &run, learner.device())?;
         train_all(learner.as_mut(), &course, recorder, &stop)
@@ -66,7 +72,11 @@ pub async fn run(flags: &cli::Train, mut config: Config) -> anyhow::Result<()> {
 fn start(out: &Path, resume: bool, settings: &Settings) -> anyhow::Result<Checkpoint> {
     if !resume {
         let learner = LearnerState::new(initial_parameters(settings.seed));
-        return Ok(Checkpoint { learner, epochs: 0 });
+        return Ok(Checkpoint {
+            learner,
+            epochs: 0,
+            kept: None,
+        });
     }
     let state = checkpoint::path(out);
     let checkpoint = Checkpoint::read(&state, settings).context("--resume")?;
@@ -76,7 +86,25 @@ fn start(out: &Path, resume: bool, settings: &Settings) -> anyhow::Result<Checkp
             checkpoint.epochs
         );
     }
+    if let Some(kept) = &checkpoint.kept
+        && settings.is_patience_over(checkpoint.epochs, kept.epoch)
+    {
+        bail!(
+            "--resume: the run has ended: {} epochs, none better than epoch {}: ask for more with --patience",
+            checkpoint.epochs,
+            kept.epoch
+        );
+    }
     Ok(checkpoint)
+}
+
+/// The best epoch of the run to go on with. What its weights answer is asked again: the page shows it.
+fn best(kept: Kept, test: &Dataset, config: &Config) -> anyhow::Result<Best> {
+    let state = LearnerState::new(kept.weights.parameters.clone());
+    let (device, threads) = (config.model.device, config.model.threads);
+    let mut learner = train::learner(&state, config.train.seed, device, threads)?;
+    let evaluation = Evaluation::of(test, |pixels| learner.predict(pixels))?;
+    Ok(Best { kept, evaluation })
 }
 
 fn train_all(
@@ -86,19 +114,34 @@ fn train_all(
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
     let page = recorder.page_path();
-    let epochs = if std::io::stderr().is_terminal() {
+    let ended = if std::io::stderr().is_terminal() {
         let bar = Bar::new(course.train.len())?;
         train::run(learner, course, &mut (recorder, bar), stop)?
     } else {
         train::run(learner, course, &mut (recorder, Lines), stop)?
     };
+    let Ended { end, epochs, kept } = ended;
     let out = course.out.display();
-    if epochs == course.settings.epochs {
-        eprintln!("wrote {out} and {}", page.display());
-        return Ok(());
-    }
     if epochs == 0 {
         bail!("stopped before the end of the first epoch: nothing was written");
     }
-    bail!("stopped: {out} has the weights after {epochs} whole epochs; --resume goes on from there")
+    let kept = kept.unwrap_or(epochs);
+    if end == End::NoBetter {
+        eprintln!(
+            "ended after epoch {epochs}: no better than epoch {kept} for {} epochs",
+            epochs - kept
+        );
+    }
+    let weights = match end {
+        End::Stopped if kept == epochs => {
+            bail!("stopped: {out} has the weights after {epochs} whole epochs; --resume goes on from there")
+        }
+        End::Stopped => bail!(
+            "stopped after {epochs} whole epochs: {out} has the weights of epoch {kept}, the best; --resume goes on"
+        ),
+        _ if kept == epochs => String::new(),
+        _ => format!(" with the weights of epoch {kept}, the best,"),
+    };
+    eprintln!("wrote {out}{weights} and {}", page.display());
+    Ok(())
 }

@@ -25,6 +25,8 @@ pub(super) struct Chart {
     pub(super) up: Axis,
     /// Curves, the first one behind the others.
     pub(super) curves: Vec<Curve>,
+    /// A place from left to right that is pointed out, and what it is.
+    pub(super) mark: Option<(&'static str, f64)>,
 }
 
 /// One curve.
@@ -41,6 +43,14 @@ pub(super) struct Curve {
 type Figures = (&'static str, fn(f64) -> String);
 
 impl Chart {
+    /// The same with this place pointed out, if there is one.
+    pub(super) fn marked(self, name: &'static str, place: Option<f64>) -> Self {
+        Self {
+            mark: place.map(|place| (name, place)),
+            ..self
+        }
+    }
+
     /// The picture.
     pub(super) fn svg(&self) -> String {
         let mut svg = format!(
@@ -48,6 +58,7 @@ impl Chart {
             escaped(&self.description)
         );
         self.draw_axes(&mut svg);
+        self.draw_mark(&mut svg);
         for curve in &self.curves {
             self.draw(&mut svg, curve);
         }
@@ -96,6 +107,17 @@ impl Chart {
             svg,
             format_args!(r#"<text class="middle" x="{middle}" y="{below}">{name}</text>"#),
         );
+    }
+
+    fn draw_mark(&self, svg: &mut String) {
+        let Some((name, place)) = self.mark else { return };
+        let (x, floor) = (self.x(place), HEIGHT - BOTTOM);
+        put(
+            svg,
+            format_args!(r#"<line class="mark" x1="{x:.1}" x2="{x:.1}" y1="{TOP}" y2="{floor}"/>"#),
+        );
+        let (x, y) = (x + 5.0, floor - 6.0);
+        put(svg, format_args!(r#"<text x="{x:.1}" y="{y}">{name}</text>"#));
     }
 
     fn draw(&self, svg: &mut String, curve: &Curve) {

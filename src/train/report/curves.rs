@@ -11,13 +11,14 @@ use super::words::{duration, grouped, loss, percent};
 const POINTS: usize = 120;
 
 /// The curves of a run that has made at least an epoch.
-pub(super) fn section(history: &[Record]) -> String {
+pub(super) fn section(history: &[Record], kept: Option<u32>) -> String {
     let epochs: Vec<&Record> = history.iter().filter(|record| is_epoch(record)).collect();
     let Some(last) = epochs.last() else {
         return String::new();
     };
-    let losses = losses(history, last).svg();
-    let accuracies = accuracies(&epochs, last).svg();
+    let marked = |chart: Chart| chart.marked("kept", kept.map(f64::from)).svg();
+    let losses = marked(losses(history, last));
+    let accuracies = marked(accuracies(&epochs, last));
     let table = table(&epochs);
     format!(
         r#"<section class="wide" aria-labelledby="curves">
@@ -84,6 +85,7 @@ fn losses(history: &[Record], last: &Record) -> Chart {
         ),
         up: Axis::magnitudes("loss", numbers),
         across: Axis::counted("epoch", last.epoch),
+        mark: None,
         curves,
     }
 }
@@ -101,6 +103,7 @@ fn accuracies(epochs: &[&Record], last: &Record) -> Chart {
         ),
         up: Axis::shares("accuracy", points.iter().map(|(_, share)| *share)),
         across: Axis::counted("epoch", last.epoch),
+        mark: None,
         curves: vec![Curve {
             class: "test",
             points,

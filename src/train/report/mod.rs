@@ -9,6 +9,7 @@
 //! In come figures that others have measured, out go files, each complete or not there. Trains nothing and asks
 //! no network.
 
+mod account;
 mod axis;
 mod chart;
 mod classes;

@@ -29,6 +29,8 @@ pub struct Page<'a> {
     pub pictures: &'a Dataset,
     /// The figures of a run, for its curves; empty: it has none.
     pub history: &'a [Record],
+    /// The epoch whose weights the page is about, if it is not the last of the history.
+    pub kept: Option<u32>,
     /// How long it took.
     pub speed: Speed,
     /// How it was made: names and values.
@@ -76,7 +78,7 @@ impl Page<'_> {
         let summary = escaped(&self.summary);
         let ended = moment(self.speed.ended);
         let figures = self.figures();
-        let curves = curves::section(self.history);
+        let curves = curves::section(self.history, self.kept);
         let classes = classes::sections(self.evaluation);
         let mistakes = mistakes::section(self.evaluation, self.pictures);
         let settings = self.settings();

@@ -7,8 +7,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use super::account;
 use super::metrics::{Metrics, Record};
-use super::page::{Page, Speed};
+use super::page::Page;
 use super::tensorboard::Events;
 use super::{ReportError, now, unwritable};
 use crate::model::weights::replace;
@@ -123,61 +124,14 @@ impl<'a> Recorder<'a> {
         let name = out.file_name().unwrap_or_default().to_string_lossy();
         Page {
             title: format!("Training of {name}"),
-            summary: format!("epoch {} of {}", tested.epoch, settings.epochs),
-            evaluation: tested.evaluation,
+            summary: account::summary(settings, tested),
+            evaluation: &tested.best.evaluation,
             pictures: self.course.test,
             history: self.metrics.records(),
-            speed: self.speed(),
-            settings: self.settings(tested),
+            kept: Some(tested.best.kept.epoch).filter(|kept| *kept != tested.epoch),
+            speed: account::speed(self.metrics.records()),
+            settings: account::settings(self.course, &self.device, tested),
         }
-    }
-
-    fn speed(&self) -> Speed {
-        let records = self.metrics.records();
-        let last = records.last();
-        let epochs = records.iter().filter(|record| record.test_accuracy.is_some());
-        // All epochs have the same pictures: their mean speed is the harmonic one.
-        let (count, slowness) = epochs.fold((0.0, 0.0), |(count, slowness), epoch| {
-            (count + 1.0, slowness + 1.0 / epoch.images_per_second)
-        });
-        Speed {
-            seconds: last.map_or(0.0, |record| record.seconds),
-            images_per_second: count / slowness,
-            verb: "learned",
-            ended: last.map_or(0.0, |record| record.time),
-        }
-    }
-
-    fn settings(&self, tested: &Tested<'_>) -> Vec<(&'static str, String)> {
-        let Course {
-            settings,
-            train,
-            test,
-            ..
-        } = self.course;
-        let tested_with = match settings.hold_out {
-            0 => format!("{} test pictures", test.len()),
-            _ => format!("{} training pictures that were held back", test.len()),
-        };
-        let distorted = if settings.augment {
-            "anew for each epoch"
-        } else {
-            "no"
-        };
-        vec![
-            ("Network", "MNISTNet".to_owned()),
-            ("Epochs", settings.epochs.to_string()),
-            ("Batch size", settings.batch_size.to_string()),
-            ("Learning rate", settings.lr.to_string()),
-            ("Factor after each epoch", settings.gamma.to_string()),
-            ("Seed", settings.seed.to_string()),
-            ("Learned from", format!("{} pictures", train.len())),
-            ("Distorted", distorted.to_owned()),
-            ("Tested with", tested_with),
-            ("Device", self.device.clone()),
-            ("mnistq", env!("CARGO_PKG_VERSION").to_owned()),
-            ("SHA-256 of the weights", tested.weights_sha256.to_owned()),
-        ]
     }
 }
 

@@ -1,9 +1,8 @@
 //! What a run leaves to look at: the figures as JSON and for TensorBoard, and the page.
 
-use std::path::{Path, PathBuf};
-
 use serde_json::Value;
 
+use super::looked_at::{events_file, figures, page, timeless_events, timeless_figures, timeless_page};
 use super::runs::{content, train};
 use super::{events, small_mnist};
 use crate::harness::mnistq::Home;
@@ -268,57 +267,6 @@ async fn an_evaluation_leaves_a_page_of_the_weights_that_were_asked() {
     assert_eq!(output.stderr.lines().count(), 1, "{output:?}");
     assert!(output.stderr.contains("nowhere/page.html"), "{output:?}");
     assert!(output.stdout.contains("accuracy"), "{output:?}");
-}
-
-fn figures(home: &Home, run: &str) -> Vec<Value> {
-    let lines = String::from_utf8(content(home, &format!("{run}/metrics.jsonl"))).unwrap();
-    let lines = lines.lines().map(|line| serde_json::from_str(line).unwrap());
-    lines.collect()
-}
-
-fn page(home: &Home, run: &str) -> String {
-    String::from_utf8(content(home, &format!("{run}/report.html"))).unwrap()
-}
-
-/// The only one of ours.
-fn events_file(home: &Home, run: &str) -> PathBuf {
-    let files = std::fs::read_dir(home.path().join(run)).unwrap();
-    let is_ours = |path: &Path| {
-        let name = path.file_name().unwrap().to_str().unwrap();
-        name.starts_with("events.out.tfevents.") && name.ends_with(".mnistq")
-    };
-    let ours: Vec<PathBuf> = files
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| is_ours(path))
-        .collect();
-    assert_eq!(ours.len(), 1, "{ours:?}");
-    ours[0].clone()
-}
-
-fn timeless_figures(home: &Home) -> Vec<Value> {
-    let mut figures = figures(home, "w.run");
-    for line in &mut figures {
-        for key in ["seconds", "images_per_second", "time"] {
-            line.as_object_mut().unwrap().remove(key).unwrap();
-        }
-    }
-    figures
-}
-
-fn timeless_events(home: &Home) -> Vec<(u64, String, f32)> {
-    let mut told = events::scalars(&std::fs::read(events_file(home, "w.run")).unwrap());
-    told.retain(|(_, tag, _)| tag != "images_per_second");
-    told
-}
-
-fn timeless_page(home: &Home) -> String {
-    let page = page(home, "w.run");
-    let mut parts = page.split("class=\"measured\">");
-    let mut timeless = parts.next().unwrap().to_owned();
-    for part in parts {
-        timeless.push_str(&part[part.find('<').unwrap()..]);
-    }
-    timeless
 }
 
 /// What stands between the next `>` and `<`.

@@ -133,6 +133,7 @@ async fn a_run_is_resumed_only_as_it_began() {
         (["--batch-size", "32"], "batch_size"),
         (["--gamma", "0.9"], "gamma"),
         (["--hold-out", "9"], "hold_out"),
+        (["--patience", "2"], "patience off instead of on"),
         (["--augment", "--epochs=9"], "augment"),
         (["--epochs", "1"], "--epochs"),
     ] {
@@ -201,7 +202,8 @@ pub async fn train(home: &Home, arguments: &[&str]) -> Output {
         .await
 }
 
-fn epochs_in(printed: &str) -> usize {
+/// How many epochs a run tells of.
+pub fn epochs_in(printed: &str) -> usize {
     printed.matches("Test set: ").count()
 }
 
