@@ -139,7 +139,7 @@ function operation(path, method, what) {
   const rows = Object.entries(what.responses).map(([status, response]) => {
     const [kind, content] = Object.entries(response.content ?? {})[0] ?? ["", null];
     const shape = content?.schema && status < 400 ? make("pre", { tabindex: "0" }, type(content.schema)) : null;
-    return make("tr", {}, make("th", { scope: "row" }, status), make("td", {}, response.description, kind ? make("div", { class: "hint" }, kind) : null, shape));
+    return make("tr", {}, make("th", { scope: "row" }, status), make("td", {}, response.description, shape && kind ? make("span", { class: "hint" }, ` ${kind}`) : null, shape));
   });
   const inside = make("div", { class: "operation" },
     what.description ? make("p", {}, what.description) : null,
