@@ -7,6 +7,7 @@ mod classify;
 mod dead;
 mod evaluate;
 mod mnist;
+mod open_files;
 mod queue;
 #[cfg(debug_assertions)]
 mod sabotage;

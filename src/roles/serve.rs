@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use tokio::task::JoinSet;
 
+use super::open_files::OpenFiles;
 use super::seams::Seams;
 use super::work::start_worker;
 use crate::cli;
@@ -18,6 +19,7 @@ use crate::shutdown;
 pub async fn run(flags: &cli::Serve, mut config: Config) -> anyhow::Result<()> {
     config.apply_serve(flags)?;
     let shutdown = shutdown::on_signal().context("signals can't be handled")?;
+    OpenFiles::raised_for(config.http.max_connections).warn();
     let listener = http::bind(config.http.bind)
         .context("take another address with --bind, or stop what listens there")?;
     let address = listener

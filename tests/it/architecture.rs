@@ -57,6 +57,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("imageproc", &["digit"]),
     ("reqwest", &["http/callback", "roles", "train"]),
     ("rusqlite", &["broker/sqlite", "database", "store/sqlite"]),
+    ("rustix", &["roles"]),
     ("safetensors", &["model", "train"]),
 ];
 
