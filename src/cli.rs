@@ -17,7 +17,7 @@ use clap::{Args, Command, CommandFactory, Parser, Subcommand};
 pub use asking::Classify;
 pub use learning::{Evaluate, Train};
 pub use measuring::{Bench, BenchModel, BenchServer};
-pub use operating::{AsJson, Completions, Dead, DeadJobs, DeadList, Queue, complete};
+pub use operating::{AsJson, Completions, Dead, DeadJobs, DeadList, Doctor, Queue, complete};
 pub use serving::{Serve, Work, Working};
 
 /// Asynchronous machine-learning inference at scale: an HTTP front end, a queue, workers beside the GPUs.
@@ -91,6 +91,8 @@ pub enum Role {
     /// Tells how much waits on the queue, and takes it back
     #[command(subcommand)]
     Queue(Queue),
+    /// Looks at all that serving needs, and says what is wrong and what to do
+    Doctor(Doctor),
     /// Prints what a shell needs to complete this command line
     Completions(Completions),
     /// Measures how fast a server or the model is

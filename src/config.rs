@@ -156,13 +156,7 @@ impl Config {
     /// # Errors
     /// [`ConfigError`] names the layer that is wrong.
     pub fn load(shared: &cli::Shared) -> Result<Self, ConfigError> {
-        let mut config = match &shared.config {
-            Some(path) => Self::read(path)?,
-            None => match user_file() {
-                Some(path) if path.exists() => Self::read(&path)?,
-                _ => Self::default(),
-            },
-        };
+        let mut config = file(shared).map_or_else(|| Ok(Self::default()), |path| Self::read(&path))?;
         if let Some(level) = &shared.log {
             config.log.clone_from(level);
         }
@@ -297,6 +291,13 @@ impl Config {
         }
         self.classify.timeout_s = flags.timeout.unwrap_or(self.classify.timeout_s);
     }
+}
+
+/// The configuration file that counts: the one that was named, or the user's own if it is there.
+#[must_use]
+pub fn file(shared: &cli::Shared) -> Option<PathBuf> {
+    let own = || user_file().filter(|path| path.exists());
+    shared.config.clone().or_else(own)
 }
 
 /// Refuses `MNISTQ_…` variables that nothing reads: most likely a typing error.

@@ -45,3 +45,4 @@ pub mod address;
 pub mod database;
 pub mod shutdown;
 pub mod telemetry;
+pub mod terminal;

@@ -20,7 +20,7 @@ fn main() -> ExitCode {
     if let Err(error) = telemetry::start(&config.log) {
         return report(&anyhow::anyhow!("--log: {error}"), ASKED_WRONGLY);
     }
-    match roles::run(command_line.role, config) {
+    match roles::run(command_line, config) {
         Ok(code) => code,
         Err(error) if error.is::<ConfigError>() => report(&error, ASKED_WRONGLY),
         Err(error) => report(&error, FAILED),

@@ -7,6 +7,8 @@ use std::io::{self, IsTerminal};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 
+use crate::terminal::{self, Colours};
+
 /// At their finer levels these print credentials or whole message bodies, whatever the level asked for.
 const CAPPED: [&str; 4] = ["amqprs=info", "fred=info", "hyper=info", "reqwest=info"];
 
@@ -25,8 +27,8 @@ pub fn start(level: &str) -> Result<(), ParseError> {
         .with_writer(io::stderr)
         .with_target(false);
     if io::stderr().is_terminal() {
-        let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        lines.with_ansi(!plain).compact().init();
+        let coloured = terminal::colours(&io::stderr()) != Colours::None;
+        lines.with_ansi(coloured).compact().init();
     } else {
         lines
             .json()

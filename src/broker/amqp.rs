@@ -101,6 +101,10 @@ impl Broker for AmqpBroker {
         self.backlog().await.map(drop)
     }
 
+    fn server(&self) -> Option<String> {
+        Some(self.publisher.server().to_owned())
+    }
+
     async fn buried(&self) -> Result<Vec<Buried>, BrokerError> {
         let visited = graves::visit(&self.endpoint, &self.topology, &[]).await;
         visited.map_err(|error| self.endpoint.error(&Arc::new(error)))

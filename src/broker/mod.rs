@@ -43,6 +43,11 @@ pub trait Broker: Send + Sync {
     /// Whether the queue can take a job now: for readiness, in bounded time.
     async fn check(&self) -> Result<(), BrokerError>;
 
+    /// What it is, by name and version, for a person; none if it does not say.
+    fn server(&self) -> Option<String> {
+        None
+    }
+
     /// What was buried, oldest first: at most [`GRAVES`] jobs, and whoever buries more forgets the oldest.
     async fn buried(&self) -> Result<Vec<Buried>, BrokerError>;
 

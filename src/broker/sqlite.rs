@@ -85,6 +85,10 @@ impl Broker for SqliteBroker {
         self.backlog().await.map(drop)
     }
 
+    fn server(&self) -> Option<String> {
+        Some(format!("SQLite {}", rusqlite::version()))
+    }
+
     async fn buried(&self) -> Result<Vec<Buried>, BrokerError> {
         let rows = self.database.read(|connection| {
             let mut statement =

@@ -1,11 +1,11 @@
-//! The commands of an operator: `dead`, `queue` and `completions`.
+//! The commands of an operator: `dead`, `queue`, `doctor` and `completions`.
 
 use std::io;
 
 use clap::{Args, Subcommand};
 use clap_complete::Shell;
 
-use super::command;
+use super::{Serve, command};
 
 /// `mnistq dead`
 #[derive(Debug, Subcommand)]
@@ -32,6 +32,26 @@ pub enum Queue {
 /// How to print.
 #[derive(Debug, Args)]
 pub struct AsJson {
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `mnistq doctor`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Takes the flags of `serve`: what is looked at is what they name. Starts nothing, and makes no database.
+
+Examples:
+  mnistq doctor
+  mnistq doctor --broker amqp://rabbit --store redis://redis:6379/0
+  mnistq doctor --weights mine.safetensors --device cuda:0 --json
+
+Exit codes: 0 all is well, 1 something is not, 2 asked wrongly.")]
+pub struct Doctor {
+    /// What would be served.
+    #[command(flatten)]
+    pub serve: Serve,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,

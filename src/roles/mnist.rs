@@ -1,23 +1,27 @@
 //! Where the MNIST files are: the folder that the user names, or the cache, filled on first use.
 
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use etcetera::BaseStrategy;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::terminal;
 use crate::train::download::{self, Fetched, MNIST};
+
+/// Where they are kept once they were fetched; none without a home directory.
+pub fn cache() -> Option<PathBuf> {
+    let directories = etcetera::choose_base_strategy().ok()?;
+    Some(directories.cache_dir().join("mnistq").join("mnist"))
+}
 
 /// The folder that has them.
 pub async fn folder(named: Option<&Path>, mirrors: &[String]) -> anyhow::Result<PathBuf> {
     if let Some(folder) = named {
         return Ok(folder.to_owned());
     }
-    let directories =
-        etcetera::choose_base_strategy().context("no home directory: name a folder with --data")?;
-    let folder = directories.cache_dir().join("mnistq").join("mnist");
-    let bar = if std::io::stderr().is_terminal() {
+    let folder = cache().context("no home directory: name a folder with --data")?;
+    let bar = if terminal::is_interactive(&std::io::stderr()) {
         ProgressBar::no_length()
     } else {
         ProgressBar::hidden()

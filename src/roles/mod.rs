@@ -5,6 +5,7 @@
 mod bench;
 mod classify;
 mod dead;
+mod doctor;
 mod evaluate;
 mod mnist;
 mod open_files;
@@ -22,20 +23,20 @@ use anyhow::Context;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::{self, Bench, Role};
+use crate::cli::{self, Bench, CommandLine, Role};
 use crate::config::Config;
 
-/// Runs a role to its end. The exit code is the role's own answer; an error means that it could not work.
+/// Runs the role that was asked for to its end. The exit code is the role's own answer; an error means that it could not work.
 ///
 /// # Errors
 /// What went wrong, with its causes, for a person to read.
-pub fn run(role: Role, config: Config) -> anyhow::Result<ExitCode> {
+pub fn run(asked: CommandLine, config: Config) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("the asynchronous runtime can't be started")?;
     let done = |()| ExitCode::SUCCESS;
-    match role {
+    match asked.role {
         Role::Serve(flags) => runtime.block_on(serve::run(&flags, config)).map(done),
         Role::Work(flags) => runtime.block_on(work::run(&flags, config)).map(done),
         Role::Train(flags) => runtime.block_on(train::run(&flags, config)).map(done),
@@ -43,6 +44,7 @@ pub fn run(role: Role, config: Config) -> anyhow::Result<ExitCode> {
         Role::Classify(flags) => runtime.block_on(classify::run(&flags, config)),
         Role::Dead(asked) => runtime.block_on(dead::run(&asked, config)).map(done),
         Role::Queue(asked) => runtime.block_on(queue::run(&asked, config)).map(done),
+        Role::Doctor(flags) => runtime.block_on(doctor::run(&flags, &asked.shared, config)),
         Role::Completions(asked) => {
             let written = cli::complete(&asked, &mut std::io::stdout());
             written.context("standard output").map(done)

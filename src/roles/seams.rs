@@ -9,7 +9,7 @@ use crate::broker::amqp::AmqpBroker;
 use crate::broker::sqlite::SqliteBroker;
 use crate::broker::{Broker, BrokerError};
 use crate::config::Config;
-use crate::database::Database;
+use crate::database::{Database, DatabaseError};
 use crate::model::weights::Weights;
 use crate::store::outbox::Outbox;
 use crate::store::redis::RedisStore;
@@ -33,30 +33,18 @@ impl Seams {
     /// its transactions.
     pub async fn open(config: &Config) -> anyhow::Result<Self> {
         let (broker_address, store_address) = config.addresses()?;
-        let database = match &broker_address {
-            Address::Sqlite(path) => Some(Database::open(path)?),
-            _ => None,
-        };
-        let (store, outbox): (Arc<dyn ResultStore>, Arc<dyn Outbox>) = match (&store_address, &database) {
-            (Address::Sqlite(_), Some(database)) if store_address == broker_address => {
-                both(SqliteStore::new(database.clone(), &config.results))
+        let (broker, (store, outbox)) = match &broker_address {
+            Address::Sqlite(path) if store_address == broker_address => {
+                let database = Database::open(path).map_err(|error| with_hint(error.into()))?;
+                let stored = both(SqliteStore::new(database.clone(), &config.results));
+                let broker: Arc<dyn Broker> = Arc::new(SqliteBroker::new(database, &config.queue));
+                (broker, stored)
             }
-            (Address::Sqlite(path), _) => both(SqliteStore::new(Database::open(path)?, &config.results)),
-            (Address::Redis(url), _) => both(
-                RedisStore::connect(url, &config.results)
-                    .await
-                    .map_err(store_hint)?,
-            ),
-            (Address::Amqp(_), _) => bail!("--store {store_address}: results are kept in sqlite: or redis:"),
-        };
-        let broker: Arc<dyn Broker> = match (&broker_address, database) {
-            (Address::Sqlite(_), Some(database)) => Arc::new(SqliteBroker::new(database, &config.queue)),
-            (Address::Amqp(url), _) => Arc::new(
-                AmqpBroker::connect(url, &config.queue)
-                    .await
-                    .map_err(broker_hint)?,
-            ),
-            _ => bail!("--broker {broker_address}: jobs wait in sqlite: or amqp:"),
+            _ => {
+                let broker = open_broker(&broker_address, config).await.map_err(with_hint)?;
+                let stored = open_store(&store_address, config).await.map_err(with_hint)?;
+                (broker, stored)
+            }
         };
         let embedded = matches!(broker_address, Address::Sqlite(_));
         tracing::info!(broker = %broker_address, store = %store_address, "opened");
@@ -78,27 +66,60 @@ impl Seams {
     }
 }
 
-/// One store as both seams that it has.
-fn both<T: ResultStore + Outbox + 'static>(store: T) -> (Arc<dyn ResultStore>, Arc<dyn Outbox>) {
+/// Opens the broker alone.
+pub async fn open_broker(address: &Address, config: &Config) -> anyhow::Result<Arc<dyn Broker>> {
+    Ok(match address {
+        Address::Sqlite(path) => Arc::new(SqliteBroker::new(Database::open(path)?, &config.queue)),
+        Address::Amqp(url) => Arc::new(AmqpBroker::connect(url, &config.queue).await?),
+        Address::Redis(_) => bail!("--broker {address}: jobs wait in sqlite: or amqp:"),
+    })
+}
+
+/// One store, as both seams that it has.
+type Stored = (Arc<dyn ResultStore>, Arc<dyn Outbox>);
+
+fn both<T: ResultStore + Outbox + 'static>(store: T) -> Stored {
     let store = Arc::new(store);
     (store.clone(), store)
 }
 
-fn broker_hint(error: BrokerError) -> anyhow::Error {
-    let hint = match &error {
-        BrokerError::Unavailable { .. } => "start RabbitMQ, or say with --broker where it is",
-        BrokerError::Refused { .. } => "check user, password and queue name of --broker",
-    };
-    anyhow::Error::new(error).context(hint)
+/// Opens the store alone.
+pub async fn open_store(address: &Address, config: &Config) -> anyhow::Result<Stored> {
+    Ok(match address {
+        Address::Sqlite(path) => both(SqliteStore::new(Database::open(path)?, &config.results)),
+        Address::Redis(url) => both(RedisStore::connect(url, &config.results).await?),
+        Address::Amqp(_) => bail!("--store {address}: results are kept in sqlite: or redis:"),
+    })
 }
 
-fn store_hint(error: StoreError) -> anyhow::Error {
-    let hint = match &error {
-        StoreError::Unavailable { .. } => "start Redis, or say with --store where it is",
-        StoreError::Full { .. } => "give the store more room",
-        StoreError::Refused { .. } => "check user and password of --store",
-    };
-    anyhow::Error::new(error).context(hint)
+/// What a person can do about a seam that can't be used, unless the error says it itself.
+pub fn hint(error: &anyhow::Error) -> Option<&'static str> {
+    if let Some(error) = error.downcast_ref::<BrokerError>() {
+        return Some(match error {
+            BrokerError::Unavailable { .. } => "start RabbitMQ, or say with --broker where it is",
+            BrokerError::Refused { .. } => "check user, password and queue name of --broker",
+        });
+    }
+    if let Some(error) = error.downcast_ref::<StoreError>() {
+        return Some(match error {
+            StoreError::Unavailable { .. } => "start Redis, or say with --store where it is",
+            StoreError::Full { .. } => "give the store more room",
+            StoreError::Refused { .. } => "check user and password of --store",
+        });
+    }
+    match error.downcast_ref()? {
+        DatabaseError::Open { .. } => Some("name a file that you may write with --broker and --store"),
+        DatabaseError::Full { .. } => Some("make room on its disk"),
+        DatabaseError::Newer { .. } => Some("update this mnistq"),
+        _ => None,
+    }
+}
+
+fn with_hint(error: anyhow::Error) -> anyhow::Error {
+    match hint(&error) {
+        Some(hint) => error.context(hint),
+        None => error,
+    }
 }
 
 /// The weights that the configuration names.

@@ -55,6 +55,11 @@ pub trait ResultStore: Send + Sync {
     /// Whether results can be stored now: for readiness, in bounded time.
     async fn check(&self) -> Result<(), StoreError>;
 
+    /// What it is, by name and version, for a person; none if it does not say.
+    fn server(&self) -> Option<String> {
+        None
+    }
+
     /// Disconnects, in bounded time.
     async fn close(&self);
 }

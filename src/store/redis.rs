@@ -222,6 +222,11 @@ impl ResultStore for RedisStore {
         self.exchange(write).await.map(drop)
     }
 
+    fn server(&self) -> Option<String> {
+        let version = self.links.client.server_version()?;
+        Some(format!("Redis {version}"))
+    }
+
     async fn close(&self) {
         let Links {
             client, subscriber, ..

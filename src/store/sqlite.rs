@@ -168,6 +168,10 @@ impl ResultStore for SqliteStore {
         Ok(self.database.read(probe).map(drop)?)
     }
 
+    fn server(&self) -> Option<String> {
+        Some(format!("SQLite {}", rusqlite::version()))
+    }
+
     async fn close(&self) {}
 }
 

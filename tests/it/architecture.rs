@@ -33,7 +33,8 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("shutdown", &[]),
     ("store", &["address", "database", "job"]),
-    ("telemetry", &[]),
+    ("telemetry", &["terminal"]),
+    ("terminal", &[]),
     ("train", &["model"]),
     ("worker", &["broker", "job", "model", "store"]),
 ];

@@ -14,6 +14,7 @@ mod config;
 mod crash;
 mod dead;
 mod digit;
+mod doctor;
 mod failures;
 mod golden;
 mod http;

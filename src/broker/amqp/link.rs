@@ -152,6 +152,12 @@ impl Link {
         Ok((link, received))
     }
 
+    /// Name and version of the broker.
+    pub fn server(&self) -> String {
+        let told = self.connection.server_properties();
+        format!("{} {}", told.product(), told.version())
+    }
+
     /// Declares a queue; gives back how many messages wait in it.
     pub async fn declare(&self, arguments: QueueDeclareArguments) -> Result<u64, LinkError> {
         match self.channel.queue_declare(arguments).await {

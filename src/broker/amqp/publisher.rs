@@ -37,6 +37,7 @@ const COUNT: Duration = Duration::from_secs(1);
 /// The end that publishers hold.
 pub struct Publisher {
     endpoint: Endpoint,
+    server: String,
     requests: mpsc::UnboundedSender<Request>,
     slots: Arc<Semaphore>,
     bytes: Arc<Semaphore>,
@@ -67,6 +68,7 @@ impl Publisher {
     /// Connects, trying for some seconds, and makes the queues.
     pub async fn connect(endpoint: Endpoint, topology: Topology) -> Result<Self, BrokerError> {
         let link = open_patiently(&endpoint, || PublishLink::open(&endpoint, &topology)).await?;
+        let server = link.link.server();
         let (requests, received) = mpsc::unbounded_channel();
         let stop = CancellationToken::new();
         // RabbitMQ takes all that is on its way when the queue becomes full, so that is no more than once its limit.
@@ -82,11 +84,17 @@ impl Publisher {
         tokio::spawn(actor.run(link));
         Ok(Self {
             endpoint,
+            server,
             requests,
             slots: Arc::new(Semaphore::new(slots)),
             bytes: Arc::new(Semaphore::new(IN_FLIGHT_BYTES as usize)),
             stop,
         })
+    }
+
+    /// Name and version of the broker, as it gave them at first.
+    pub fn server(&self) -> &str {
+        &self.server
     }
 
     /// Publishes, and waits for the broker's confirmation.

@@ -17,11 +17,10 @@ use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::SEVEN;
 use super::connection::{Connection, Fate};
 use crate::cli;
 
-/// A handwritten seven: the first of MNIST's test images.
-const DIGIT: &[u8] = include_bytes!("seven.png");
 const BOUNDARY: &str = "mnistq-bench-4f2d";
 /// Pause after an error, so that a server that is away is not hammered.
 const AFTER_ERROR: Duration = Duration::from_millis(50);
@@ -53,7 +52,7 @@ pub async fn run(flags: &cli::BenchServer) -> anyhow::Result<()> {
     ensure!(flags.rate.is_none_or(|rate| rate > 0.0), "--rate: more than 0");
     let picture = match &flags.image {
         Some(path) => std::fs::read(path).with_context(|| format!("--image {}", path.display()))?,
-        None => DIGIT.to_vec(),
+        None => SEVEN.to_vec(),
     };
     let start = Instant::now();
     let plan = Arc::new(Plan {

@@ -1,6 +1,7 @@
 //! The real executable, run as a person would, in a home of its own.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use tempfile::TempDir;
 
@@ -80,6 +81,22 @@ impl Home {
         self.start(arguments).output().await
     }
 
+    /// Starts a line of a shell, in which `mnistq` is the real executable.
+    pub fn start_shell(&self, line: &str) -> Mnistq {
+        let mut command = command(Path::new("/bin/sh"), Path::new("/dev/null"));
+        self.settle(command.args(["-c", line]), &[]);
+        let programs = executable();
+        let mut path = programs
+            .parent()
+            .expect("it is in a folder")
+            .as_os_str()
+            .to_owned();
+        path.push(":");
+        path.push(std::env::var_os("PATH").unwrap_or_default());
+        command.env("PATH", path);
+        spawn(command, line)
+    }
+
     /// Runs `mnistq ARGUMENTS` to its end, with further variables of the environment.
     pub async fn run_with(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
         self.start_with(arguments, variables, Path::new("/dev/null"))
@@ -94,13 +111,17 @@ impl Home {
 
     fn start_with(&self, arguments: &[&str], variables: &[(&str, &str)], input: &Path) -> Mnistq {
         let mut command = command(&executable(), input);
+        self.settle(command.args(arguments), variables);
+        spawn(command, &arguments.join(" "))
+    }
+
+    fn settle(&self, command: &mut Command, variables: &[(&str, &str)]) {
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("MNISTQ_") {
                 command.env_remove(name);
             }
         }
         command
-            .args(arguments)
             .current_dir(self.path())
             .env("HOME", self.path())
             .env("XDG_STATE_HOME", self.path().join("state"))
@@ -110,13 +131,16 @@ impl Home {
             .env_remove("RUST_LOG")
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .envs(variables.iter().copied());
-        let output = folder();
-        Mnistq {
-            process: Process::spawn(command, output.path(), "mnistq"),
-            _output: output,
-            command: arguments.join(" "),
-            address: None,
-        }
+    }
+}
+
+fn spawn(command: Command, line: &str) -> Mnistq {
+    let output = folder();
+    Mnistq {
+        process: Process::spawn(command, output.path(), "mnistq"),
+        _output: output,
+        command: line.to_owned(),
+        address: None,
     }
 }
 
