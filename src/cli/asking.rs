@@ -9,6 +9,7 @@ use clap::Args;
 #[command(after_help = "\
 Examples:
   mnistq classify digit.png --wait
+  mnistq classify digit.png --show
   mnistq classify scans/ --wait --json
   cat digit.png | mnistq classify - --local
 
@@ -20,6 +21,9 @@ pub struct Classify {
     /// Wait for the digit and print it, instead of the id
     #[arg(long)]
     pub wait: bool,
+    /// Wait, and show the picture that the model saw, and how sure it is of each digit
+    #[arg(long, conflicts_with = "json")]
+    pub show: bool,
     /// Print one JSON object a line
     #[arg(long)]
     pub json: bool,

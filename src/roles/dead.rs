@@ -7,11 +7,13 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
 
+use super::drawing::draw;
 use super::seams::Seams;
 use crate::broker::Buried;
 use crate::cli::{Dead, DeadJobs};
 use crate::config::Config;
 use crate::job::{Job, JobId, Picture};
+use crate::terminal;
 
 /// Does what is asked, and closes.
 pub async fn run(asked: &Dead, config: Config) -> anyhow::Result<()> {
@@ -45,6 +47,7 @@ async fn list(seams: &Seams, as_json: bool) -> anyhow::Result<()> {
 }
 
 async fn show(seams: &Seams, jobs: &DeadJobs) -> anyhow::Result<()> {
+    let colours = terminal::colours(&std::io::stdout());
     for Buried { id, body, reason } in chosen(seams, jobs).await? {
         let job = Job::decode(&body);
         if jobs.json {
@@ -56,7 +59,7 @@ async fn show(seams: &Seams, jobs: &DeadJobs) -> anyhow::Result<()> {
         }
         println!("{id}  {reason}");
         match job {
-            Ok(job) => println!("{}", drawn(&job.picture)),
+            Ok(job) => println!("{}", draw(&job.picture, colours).join("\n")),
             Err(error) => println!("{} bytes: {error}", body.len()),
         }
     }
@@ -123,17 +126,4 @@ async fn chosen(seams: &Seams, jobs: &DeadJobs) -> anyhow::Result<Vec<Buried>> {
 
 fn pixels(picture: &Picture) -> Value {
     json!({"width": picture.width(), "height": picture.height(), "pixels": picture.pixels()})
-}
-
-/// The picture in characters, two a pixel, since they are twice as high as wide.
-fn drawn(picture: &Picture) -> String {
-    const SHADES: [&str; 5] = ["  ", "░░", "▒▒", "▓▓", "██"];
-    let rows = picture.pixels().chunks(picture.width().max(1).into());
-    let rows = rows.map(|row| {
-        let shades = row
-            .iter()
-            .map(|ink| SHADES[usize::from(*ink) * SHADES.len() / 256]);
-        shades.collect::<String>()
-    });
-    rows.collect::<Vec<_>>().join("\n")
 }

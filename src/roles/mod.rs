@@ -6,6 +6,7 @@ mod bench;
 mod classify;
 mod dead;
 mod doctor;
+mod drawing;
 mod evaluate;
 mod mnist;
 mod open_files;

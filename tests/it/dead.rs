@@ -14,7 +14,7 @@ use crate::harness::eventually;
 use crate::harness::mnistq::{Home, Output};
 
 /// A job in the queue of a home, whatever its bytes are, after so many consumers died with it.
-fn enqueue(home: &Home, id: JobId, body: &[u8], deaths: u32) {
+pub fn enqueue(home: &Home, id: JobId, body: &[u8], deaths: u32) {
     let database = Connection::open(home.database()).unwrap();
     database.busy_timeout(Duration::from_secs(30)).unwrap();
     let insert = "INSERT INTO jobs (id, body, deaths) VALUES (?1, ?2, ?3)";
@@ -77,10 +77,9 @@ async fn what_ended_without_an_answer_is_listed_shown_replayed_and_dropped() {
     let pixels: Vec<u8> = serde_json::from_value(shown[0]["picture"]["pixels"].clone()).unwrap();
     assert!(pixels == digits.image(0));
     let drawn = dead(&home, &["show", &job, &garbage]).await.stdout;
-    assert!(
-        drawn.contains("██") && drawn.contains("not a job of mnistq"),
-        "{drawn}"
-    );
+    // One line for each, and below it fourteen of the picture, or one that says that there is none.
+    assert_eq!(drawn.lines().count(), 2 + 14 + 1, "{drawn}");
+    assert!(drawn.contains("not a job of mnistq"), "{drawn}");
 
     let refused = dead(&home, &["replay", &garbage]).await;
     assert_eq!(refused.code, Some(1), "{refused:?}");

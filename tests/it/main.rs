@@ -23,6 +23,7 @@ mod life;
 mod model;
 mod openapi;
 mod page;
+mod show;
 mod store;
 mod train;
 mod unwanted;

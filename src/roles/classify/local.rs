@@ -3,9 +3,10 @@
 use std::sync::Mutex;
 
 use anyhow::Context;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::inputs::Input;
+use super::printing::Answer;
 use crate::config::Config;
 use crate::digit::{DigitReader, Reader};
 use crate::model::{self, Model};
@@ -28,8 +29,8 @@ impl Local {
         })
     }
 
-    /// Classifies one picture; the answer has the keys of the server's.
-    pub fn classify(&self, input: &Input) -> anyhow::Result<Value> {
+    /// Classifies one picture; the answer's body has the keys of the server's.
+    pub fn classify(&self, input: &Input) -> anyhow::Result<Answer> {
         let picture = self.reader.read(&input.read_blocking()?)?;
         let mut model = self
             .model
@@ -43,14 +44,18 @@ impl Local {
             .collect();
         let best = (0..probabilities.len()).max_by(|a, b| probabilities[*a].total_cmp(&probabilities[*b]));
         let card = model.card();
-        Ok(json!({
+        let body = json!({
             "predicted_class": best,
             "status": "succeeded",
             "confidence": best.map(|best| probabilities[best]),
             "probabilities": probabilities,
             "model": { "name": card.name, "weights_sha256": card.weights_sha256 },
             "device": card.device,
-        }))
+        });
+        Ok(Answer {
+            body,
+            picture: Some(picture),
+        })
     }
 }
 

@@ -4,23 +4,36 @@
 
 mod inputs;
 mod local;
+mod printing;
 mod remote;
+mod showing;
 
-use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use futures_util::{Stream, StreamExt, stream};
-use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::Value;
+use futures_util::{StreamExt, stream};
 
 use crate::cli;
 use crate::config::Config;
+use crate::terminal;
+use inputs::Input;
 use local::Local;
+use printing::{Answer, Style, print_all, progress};
 use remote::Server;
 
 /// Pictures asked about at the same time.
 const CONCURRENT: usize = 16;
+
+/// What is wanted of a server.
+#[derive(Clone, Copy)]
+enum Wish {
+    /// The id.
+    Id,
+    /// The digit.
+    Digit,
+    /// The digit, and the picture that the model saw.
+    Picture,
+}
 
 /// Classifies all inputs. Succeeds only if each was classified, or queued where nobody waits.
 pub async fn run(flags: &cli::Classify, mut config: Config) -> anyhow::Result<ExitCode> {
@@ -28,6 +41,8 @@ pub async fn run(flags: &cli::Classify, mut config: Config) -> anyhow::Result<Ex
     let inputs = inputs::expand(&flags.inputs)?;
     let style = if flags.json {
         Style::Json
+    } else if flags.show {
+        Style::Shown(terminal::colours(&std::io::stdout()))
     } else if inputs.len() == 1 {
         Style::Single
     } else {
@@ -41,16 +56,9 @@ pub async fn run(flags: &cli::Classify, mut config: Config) -> anyhow::Result<Ex
     } else {
         let timeout = Duration::from_secs(config.classify.timeout_s);
         let server = Server::new(&config.classify.server, timeout)?;
-        let server = &server;
+        let (server, wish) = (&server, wish(flags));
         let answers = stream::iter(inputs)
-            .map(|input| async move {
-                let answer = match input.read().await {
-                    Ok(picture) if flags.wait => server.classify(picture).await,
-                    Ok(picture) => server.submit(picture).await,
-                    Err(error) => Err(error),
-                };
-                (input.name(), answer)
-            })
+            .map(|input| async move { (input.name(), ask(server, &input, wish).await) })
             .buffered(CONCURRENT);
         print_all(answers, style, &progress).await?
     };
@@ -61,70 +69,31 @@ pub async fn run(flags: &cli::Classify, mut config: Config) -> anyhow::Result<Ex
     })
 }
 
-/// How an answer is printed.
-#[derive(Clone, Copy)]
-enum Style {
-    /// The digit or the id.
-    Single,
-    /// The input's name before it.
-    Named,
-    /// One JSON object a line.
-    Json,
+fn wish(flags: &cli::Classify) -> Wish {
+    if flags.show {
+        Wish::Picture
+    } else if flags.wait {
+        Wish::Digit
+    } else {
+        Wish::Id
+    }
 }
 
-impl Style {
-    fn line(self, name: &str, answer: &Value) -> String {
-        let digit_or_id = answer
-            .get("predicted_class")
-            .or_else(|| answer.get("inference_id"));
-        let short = match digit_or_id {
-            Some(Value::String(id)) => id.clone(),
-            Some(digit) => digit.to_string(),
-            None => String::new(),
-        };
-        match self {
-            Self::Single => short,
-            Self::Named => format!("{name}: {short}"),
-            Self::Json => {
-                let mut object = serde_json::Map::new();
-                object.insert("file".to_owned(), name.into());
-                object.extend(answer.as_object().cloned().unwrap_or_default());
-                Value::Object(object).to_string()
+async fn ask(server: &Server, input: &Input, wish: Wish) -> anyhow::Result<Answer> {
+    let upload = input.read().await?;
+    let (body, picture) = match wish {
+        Wish::Id => (server.submit(upload).await?, None),
+        Wish::Digit => (server.classify(upload).await?, None),
+        Wish::Picture => {
+            let body = server.classify(upload.clone()).await?;
+            let picture = server.normalize(upload).await;
+            // An answer is worth telling without it.
+            if let Err(error) = &picture {
+                let error: &(dyn std::error::Error + 'static) = error.as_ref();
+                tracing::warn!(error, "the server does not tell which picture the model saw");
             }
+            (body, picture.ok())
         }
-    }
-}
-
-/// Prints answers as they come; tells how many inputs failed.
-async fn print_all(
-    answers: impl Stream<Item = (String, anyhow::Result<Value>)>,
-    style: Style,
-    progress: &ProgressBar,
-) -> anyhow::Result<usize> {
-    let mut failed = 0;
-    let mut answers = std::pin::pin!(answers);
-    while let Some((name, answer)) = answers.next().await {
-        match answer {
-            Ok(answer) => {
-                let line = style.line(&name, &answer);
-                progress.suspend(|| writeln!(std::io::stdout(), "{line}"))?;
-            }
-            Err(error) => {
-                failed += 1;
-                progress.suspend(|| eprintln!("mnistq: {name}: {error:#}"));
-            }
-        }
-        progress.inc(1);
-    }
-    progress.finish_and_clear();
-    Ok(failed)
-}
-
-fn progress(inputs: usize) -> ProgressBar {
-    if inputs < 2 || !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let bar = ProgressBar::new(inputs as u64);
-    let template = "{wide_bar} {pos}/{len} pictures, {per_sec}, {eta} left";
-    bar.with_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()))
+    };
+    Ok(Answer { body, picture })
 }

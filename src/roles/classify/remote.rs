@@ -4,9 +4,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
 use reqwest::{Client, RequestBuilder, Response, StatusCode, Url, header};
+use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::sleep;
 use uuid::Uuid;
+
+use crate::job::Picture;
 
 /// How long a server that can't be reached is tried: as long as a restart takes.
 const RESTART: Duration = Duration::from_secs(3);
@@ -74,6 +77,24 @@ impl Server {
                 .header("Prefer", format!("wait={LONG_POLL_SECONDS}"));
             answer = self.send(request, deadline).await?.json().await?;
         }
+    }
+
+    /// The picture that the model sees of an upload.
+    pub async fn normalize(&self, upload: Vec<u8>) -> anyhow::Result<Picture> {
+        #[derive(Deserialize)]
+        struct Normalized {
+            width: u16,
+            height: u16,
+            pixels: Vec<u8>,
+        }
+        let request = self.client.post(self.url.join("normalize")?).body(upload);
+        let deadline = Instant::now() + self.timeout;
+        let Normalized {
+            width,
+            height,
+            pixels,
+        } = self.send(request, deadline).await?.json().await?;
+        Picture::new(width, height, pixels).context("the server's picture has another size than it says")
     }
 
     fn upload(&self, picture: Vec<u8>) -> anyhow::Result<RequestBuilder> {
