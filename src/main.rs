@@ -1,5 +1,6 @@
 //! Parses the command line, starts the log, runs one role, picks the exit code.
 
+use std::io;
 use std::process::ExitCode;
 
 use mnistq::cli::{self, CommandLine};
@@ -23,8 +24,15 @@ fn main() -> ExitCode {
     match roles::run(command_line, config) {
         Ok(code) => code,
         Err(error) if error.is::<ConfigError>() => report(&error, ASKED_WRONGLY),
+        Err(error) if reader_is_gone(&error) => ExitCode::SUCCESS,
         Err(error) => report(&error, FAILED),
     }
+}
+
+/// Whoever read the results has enough: `mnistq dead list | head`.
+fn reader_is_gone(error: &anyhow::Error) -> bool {
+    let kind = error.downcast_ref().map(io::Error::kind);
+    kind == Some(io::ErrorKind::BrokenPipe)
 }
 
 fn configure(command_line: &CommandLine) -> Result<Config, ConfigError> {

@@ -2,6 +2,7 @@
 //!
 //! Opens both seams; knows nothing of how a broker keeps what is buried.
 
+use std::io::{Write, stdout};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -33,34 +34,34 @@ async fn list(seams: &Seams, as_json: bool) -> anyhow::Result<()> {
     if buried.is_empty() && !as_json {
         eprintln!("no job ended without a model's answer");
     }
+    let mut output = stdout();
     for Buried { id, body, reason } in &buried {
         if as_json {
-            println!(
-                "{}",
-                json!({"inference_id": id, "reason": reason, "bytes": body.len()})
-            );
+            let line = json!({"inference_id": id, "reason": reason, "bytes": body.len()});
+            writeln!(output, "{line}")?;
         } else {
-            println!("{id}  {reason}");
+            writeln!(output, "{id}  {reason}")?;
         }
     }
     Ok(())
 }
 
 async fn show(seams: &Seams, jobs: &DeadJobs) -> anyhow::Result<()> {
-    let colours = terminal::colours(&std::io::stdout());
+    let mut output = stdout();
+    let colours = terminal::colours(&output);
     for Buried { id, body, reason } in chosen(seams, jobs).await? {
         let job = Job::decode(&body);
         if jobs.json {
             let picture = job.as_ref().ok().map(|job| pixels(&job.picture));
             let shown =
                 json!({"inference_id": id, "reason": reason, "bytes": body.len(), "picture": picture});
-            println!("{shown}");
+            writeln!(output, "{shown}")?;
             continue;
         }
-        println!("{id}  {reason}");
+        writeln!(output, "{id}  {reason}")?;
         match job {
-            Ok(job) => println!("{}", draw(&job.picture, colours).join("\n")),
-            Err(error) => println!("{} bytes: {error}", body.len()),
+            Ok(job) => writeln!(output, "{}", draw(&job.picture, colours).join("\n"))?,
+            Err(error) => writeln!(output, "{} bytes: {error}", body.len())?,
         }
     }
     Ok(())
