@@ -29,8 +29,12 @@ Examples:
   mnistq classify digit.png --wait           asks it, prints the digit
   mnistq work --device cuda:0                one more worker, beside a GPU
   mnistq train --epochs 3                    learns the digits anew
+  mnistq doctor                              says what is wrong and what to do
 
-Every flag is also a variable MNISTQ_… and a key of the configuration file.")]
+Every flag is also a variable MNISTQ_…, and every setting a key of the configuration file.
+NO_COLOR=1 takes the colours away.
+
+Exit codes: 0 done, 1 failed, 2 asked wrongly.")]
 pub struct CommandLine {
     /// What every role is given.
     #[command(flatten)]
@@ -42,6 +46,7 @@ pub struct CommandLine {
 
 /// Flags of every role.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Options of every command")]
 pub struct Shared {
     /// Configuration file [default: mnistq.toml in the user's configuration directory, if it is there]
     #[arg(long, global = true, env = "MNISTQ_CONFIG", value_name = "FILE")]
@@ -99,6 +104,7 @@ pub enum Role {
     #[command(subcommand)]
     Bench(Bench),
 }
+
 /// What the user has asked for. Ends the process with a message and code 2 if it makes no sense, and after
 /// `--help` and `--version`.
 #[must_use]

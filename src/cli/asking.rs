@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use clap::builder::BoolishValueParser;
 
 /// `mnistq classify`
 #[derive(Debug, Args)]
@@ -19,19 +20,19 @@ pub struct Classify {
     #[arg(required = true, value_name = "FILE")]
     pub inputs: Vec<PathBuf>,
     /// Wait for the digit and print it, instead of the id
-    #[arg(long)]
+    #[arg(long, env = "MNISTQ_WAIT", value_parser = BoolishValueParser::new())]
     pub wait: bool,
     /// Wait, and show the picture that the model saw, and how sure it is of each digit
-    #[arg(long, conflicts_with = "json")]
+    #[arg(long, env = "MNISTQ_SHOW", value_parser = BoolishValueParser::new(), conflicts_with = "json")]
     pub show: bool,
     /// Print one JSON object a line
-    #[arg(long)]
+    #[arg(long, env = "MNISTQ_JSON", value_parser = BoolishValueParser::new())]
     pub json: bool,
     /// The front end's address [default: http://127.0.0.1:8000]
     #[arg(long, env = "MNISTQ_SERVER", value_name = "URL")]
     pub server: Option<String>,
     /// Classify in this process, with no server
-    #[arg(long)]
+    #[arg(long, env = "MNISTQ_LOCAL", value_parser = BoolishValueParser::new())]
     pub local: bool,
     /// Weights for --local, as safetensors or a PyTorch state_dict [default: those in this executable]
     #[arg(long, env = "MNISTQ_WEIGHTS", value_name = "FILE")]

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use clap::builder::BoolishValueParser;
 
 /// `mnistq train`
 #[derive(Debug, Args)]
@@ -33,7 +34,7 @@ pub struct Train {
     #[arg(long, env = "MNISTQ_SEED", value_name = "N")]
     pub seed: Option<u64>,
     /// Distort the pictures anew for each epoch: worth it from some twenty epochs on
-    #[arg(long, env = "MNISTQ_AUGMENT")]
+    #[arg(long, env = "MNISTQ_AUGMENT", value_parser = BoolishValueParser::new())]
     pub augment: bool,
     /// Hold back the last N training pictures, and test with them instead of the test pictures [default: 0]
     #[arg(long, env = "MNISTQ_HOLD_OUT", value_name = "N")]
@@ -55,7 +56,7 @@ pub struct Train {
     #[arg(long, env = "MNISTQ_RUN", value_name = "DIR")]
     pub run: Option<PathBuf>,
     /// Go on from the state beside the weights of an earlier run
-    #[arg(long)]
+    #[arg(long, env = "MNISTQ_RESUME", value_parser = BoolishValueParser::new())]
     pub resume: bool,
 }
 
@@ -80,7 +81,7 @@ pub struct Evaluate {
     #[arg(long, env = "MNISTQ_THREADS", value_name = "N")]
     pub threads: Option<usize>,
     /// Print one JSON object
-    #[arg(long)]
+    #[arg(long, env = "MNISTQ_JSON", value_parser = BoolishValueParser::new())]
     pub json: bool,
     /// File for a page to look at: answers, figures of each digit, the surest mistakes as pictures
     #[arg(long, env = "MNISTQ_REPORT", value_name = "FILE")]

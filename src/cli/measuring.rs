@@ -2,10 +2,15 @@
 
 use std::path::PathBuf;
 
+use clap::builder::BoolishValueParser;
 use clap::{Args, Subcommand};
 
 /// `mnistq bench`
 #[derive(Debug, Subcommand)]
+#[command(after_help = "\
+Examples:
+  mnistq bench model
+  mnistq bench server http://127.0.0.1:8000")]
 pub enum Bench {
     /// Images a second of the model, by batch size
     Model(BenchModel),
@@ -21,22 +26,28 @@ Examples:
   mnistq bench model --batches 1,64 --threads 1 --json")]
 pub struct BenchModel {
     /// Batch sizes
-    #[arg(long, value_delimiter = ',', default_value = "1,8,64,256", value_name = "N,…")]
+    #[arg(
+        long,
+        env = "MNISTQ_BATCHES",
+        value_delimiter = ',',
+        default_value = "1,8,64,256",
+        value_name = "N,…"
+    )]
     pub batches: Vec<usize>,
     /// Threads on a CPU [default: the cores of this machine]
     #[arg(long, env = "MNISTQ_THREADS", value_name = "N")]
     pub threads: Option<usize>,
     /// How long to measure each batch size
-    #[arg(long, default_value_t = 2.0, value_name = "SECONDS")]
+    #[arg(long, env = "MNISTQ_SECONDS", default_value_t = 2.0, value_name = "SECONDS")]
     pub seconds: f64,
     /// Instructions that a CPU may use: avx512, avx2 or baseline [default: the best that it has]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, env = "MNISTQ_INSTRUCTIONS", value_name = "NAME")]
     pub instructions: Option<String>,
     /// Where the model runs: auto, cpu, cuda or cuda:N [default: auto]
     #[arg(long, env = "MNISTQ_DEVICE", value_name = "DEVICE")]
     pub device: Option<String>,
     /// Print one JSON object
-    #[arg(long)]
+    #[arg(long, env = "MNISTQ_JSON", value_parser = BoolishValueParser::new())]
     pub json: bool,
 }
 
@@ -45,24 +56,28 @@ pub struct BenchModel {
 #[command(after_help = "\
 Examples:
   mnistq bench server http://127.0.0.1:8000
-  mnistq bench server http://127.0.0.1:8000 --rate 500 --seconds 30 --json")]
+  mnistq bench server http://127.0.0.1:8000 --rate 500 --image digit.png --json")]
 pub struct BenchServer {
     /// The front end's address
-    #[arg(default_value = "http://127.0.0.1:8000", value_name = "URL")]
+    #[arg(
+        env = "MNISTQ_SERVER",
+        default_value = "http://127.0.0.1:8000",
+        value_name = "URL"
+    )]
     pub url: String,
     /// Requests in flight
-    #[arg(long, default_value_t = 64, value_name = "N")]
+    #[arg(long, env = "MNISTQ_CONCURRENCY", default_value_t = 64, value_name = "N")]
     pub concurrency: usize,
     /// Uploads a second, whatever the server answers [default: as many as the concurrency allows]
-    #[arg(long, value_name = "N")]
+    #[arg(long, env = "MNISTQ_RATE", value_name = "N")]
     pub rate: Option<f64>,
     /// How long to send uploads
-    #[arg(long, default_value_t = 10.0, value_name = "SECONDS")]
+    #[arg(long, env = "MNISTQ_SECONDS", default_value_t = 10.0, value_name = "SECONDS")]
     pub seconds: f64,
     /// Picture to send [default: a digit in this executable]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, env = "MNISTQ_IMAGE", value_name = "FILE")]
     pub image: Option<PathBuf>,
     /// Print one JSON object
-    #[arg(long)]
+    #[arg(long, env = "MNISTQ_JSON", value_parser = BoolishValueParser::new())]
     pub json: bool,
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use clap::builder::BoolishValueParser;
 use clap::{Args, Subcommand};
 use clap_complete::Shell;
 
@@ -9,23 +10,54 @@ use super::{Serve, command};
 
 /// `mnistq dead`
 #[derive(Debug, Subcommand)]
+#[command(after_help = "\
+Examples:
+  mnistq dead list
+  mnistq dead replay --all")]
 pub enum Dead {
     /// Lists them, oldest first
+    #[command(after_help = "\
+Examples:
+  mnistq dead list
+  mnistq dead list --json | head -n 5")]
     List(DeadList),
     /// Shows them, with their pictures
+    #[command(after_help = "\
+Examples:
+  mnistq dead show --all
+  mnistq dead show 01a21109-c184-76b9-81af-64d38aef900c --json")]
     Show(DeadJobs),
     /// Puts them on the queue again, under new ids: an outcome that was told never changes
+    #[command(after_help = "\
+Examples:
+  mnistq dead replay 01a21109-c184-76b9-81af-64d38aef900c
+  mnistq dead replay --all")]
     Replay(DeadJobs),
     /// Forgets them
+    #[command(after_help = "\
+Examples:
+  mnistq dead drop 01a21109-c184-76b9-81af-64d38aef900c
+  mnistq dead drop --all")]
     Drop(DeadJobs),
 }
 
 /// `mnistq queue`
 #[derive(Debug, Subcommand)]
+#[command(after_help = "\
+Examples:
+  mnistq queue stats
+  mnistq queue purge")]
 pub enum Queue {
     /// Tells how many jobs wait
+    #[command(after_help = "\
+Examples:
+  mnistq queue stats
+  mnistq queue stats --broker amqp://user:password@rabbit --json")]
     Stats(AsJson),
     /// Cancels all that wait
+    #[command(after_help = "\
+Examples:
+  mnistq queue purge")]
     Purge(AsJson),
 }
 
@@ -33,7 +65,7 @@ pub enum Queue {
 #[derive(Debug, Args)]
 pub struct AsJson {
     /// Print one JSON object
-    #[arg(long)]
+    #[arg(long, env = "MNISTQ_JSON", value_parser = BoolishValueParser::new())]
     pub json: bool,
 }
 
@@ -44,7 +76,7 @@ Takes the flags of `serve`: what is looked at is what they name. Starts nothing,
 
 Examples:
   mnistq doctor
-  mnistq doctor --broker amqp://rabbit --store redis://redis:6379/0
+  mnistq doctor --broker amqp://user:password@rabbit --store redis://redis
   mnistq doctor --weights mine.safetensors --device cuda:0 --json
 
 Exit codes: 0 all is well, 1 something is not, 2 asked wrongly.")]
@@ -53,7 +85,7 @@ pub struct Doctor {
     #[command(flatten)]
     pub serve: Serve,
     /// Print one JSON object
-    #[arg(long)]
+    #[arg(long, env = "MNISTQ_JSON", value_parser = BoolishValueParser::new())]
     pub json: bool,
 }
 
@@ -61,7 +93,7 @@ pub struct Doctor {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  mnistq completions bash > /etc/bash_completion.d/mnistq
+  mnistq completions bash > ~/.local/share/bash-completion/completions/mnistq
   mnistq completions zsh > ~/.zfunc/_mnistq
   mnistq completions fish > ~/.config/fish/completions/mnistq.fish")]
 pub struct Completions {
@@ -73,7 +105,7 @@ pub struct Completions {
 #[derive(Debug, Args)]
 pub struct DeadList {
     /// One JSON object a line
-    #[arg(long)]
+    #[arg(long, env = "MNISTQ_JSON", value_parser = BoolishValueParser::new())]
     pub json: bool,
 }
 
@@ -87,7 +119,7 @@ pub struct DeadJobs {
     #[arg(long, conflicts_with = "ids")]
     pub all: bool,
     /// One JSON object a line
-    #[arg(long)]
+    #[arg(long, env = "MNISTQ_JSON", value_parser = BoolishValueParser::new())]
     pub json: bool,
 }
 

@@ -9,7 +9,8 @@ use clap::Args;
 #[command(after_help = "\
 Examples:
   mnistq serve
-  mnistq serve --bind 0.0.0.0:8000 --broker amqp://user:password@rabbit:5672/%2f --store redis://redis:6379/0")]
+  mnistq serve --bind 0.0.0.0:8000
+  mnistq serve --broker amqp://user:password@rabbit --store redis://redis")]
 pub struct Serve {
     /// Address to listen on; port 0 picks a free one [default: 127.0.0.1:8000]
     #[arg(long, env = "MNISTQ_BIND", value_name = "ADDRESS")]
@@ -49,7 +50,8 @@ pub struct Serve {
 #[command(after_help = "\
 Examples:
   mnistq work
-  mnistq work --device cuda:0 --max-batch 1024 --broker amqp://rabbit --store redis://redis:6379/0")]
+  mnistq work --device cuda:0 --max-batch 1024
+  mnistq work --broker amqp://user:password@rabbit --store redis://redis")]
 pub struct Work {
     /// How to work.
     #[command(flatten)]

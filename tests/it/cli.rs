@@ -357,6 +357,8 @@ async fn help_and_version_are_printed() {
     prints(&version, concat!("mnistq ", env!("CARGO_PKG_VERSION"), "\n"));
     let help = home.run(&["--help"]).await;
     assert_eq!(help.code, Some(0));
+    let codes = "Exit codes: 0 done, 1 failed, 2 asked wrongly.";
+    assert!(help.stdout.contains(codes), "{}", help.stdout);
     for role in [
         "serve",
         "work",

@@ -17,6 +17,7 @@ mod digit;
 mod doctor;
 mod failures;
 mod golden;
+mod help;
 mod http;
 mod kernels;
 mod life;

@@ -26,7 +26,7 @@ const FILES: [(&str, &str); 4] = [
 ];
 
 /// Writes a small MNIST into the folder `mnist` of a home.
-fn small_mnist(home: &Home) -> PathBuf {
+pub fn small_mnist(home: &Home) -> PathBuf {
     for (from, to) in FILES {
         home.write(&format!("mnist/{to}.gz"), std::fs::read(committed(from)).unwrap());
     }

@@ -232,7 +232,8 @@ impl Mnistq {
         }
     }
 
-    async fn listen(&mut self) {
+    /// Waits until a front end says where it listens.
+    pub async fn listen(&mut self) {
         let mut address = None;
         eventually("`mnistq serve` says where it listens", async || {
             address = address_in(&self.process.stdout()).or_else(|| address_in(&self.process.stderr()));
