@@ -136,6 +136,8 @@ impl Stage {
                 ("0.0.0.0:8000", "127.0.0.1:0".to_owned()),
                 // Not every machine has one.
                 ("cuda:0", "cpu".to_owned()),
+                // There are fewer pictures here.
+                ("--hold-out 5000", "--hold-out 40".to_owned()),
                 (ID, dead.to_string()),
             ],
         }
