@@ -1,24 +1,21 @@
-//! Your own network behind the same queue, store and API: other input, other classes.
+//! Your own network behind the same queue, store, API and command line: other input, other classes.
 //!
 //! ```text
-//! cargo run --release --example custom_model
+//! cargo run --release --example custom_model -- serve
 //! curl --form file=@examples/pictures/seven-bottom.webp --header 'Prefer: wait=5' http://127.0.0.1:8000/classify
 //! ```
 //!
-//! This one takes pictures of 16×16 pixels and tells which quarter of them holds the most ink.
+//! This one takes pictures of 16×16 pixels and tells which quarter of them holds the most ink. `work --broker … --store …`
+//! runs it on other machines; what trains and evaluates is still MNISTNet's.
 
-use std::net::TcpListener;
+use std::process::ExitCode;
 use std::sync::Arc;
 
-use mnistq::broker::sqlite::SqliteBroker;
-use mnistq::database::Database;
 use mnistq::digit::{ReadError, Reader};
-use mnistq::http::{self, FrontEnd, Offer};
+use mnistq::http::Offer;
 use mnistq::job::Picture;
 use mnistq::model::{Model, ModelCard, ModelError};
-use mnistq::store::sqlite::SqliteStore;
-use mnistq::worker::{Engine, Worker};
-use mnistq::{broker, shutdown, store, worker};
+use mnistq::roles::{self, Service};
 
 const SIDE: u16 = 16;
 
@@ -53,46 +50,31 @@ impl Reader for Thumbnail {
     }
 }
 
-#[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    let database = Database::open(&std::env::temp_dir().join("mnistq-custom-model/queue.db"))?;
-    let broker = Arc::new(SqliteBroker::new(database.clone(), &broker::Settings::default()));
-    let store = Arc::new(SqliteStore::new(database, &store::Settings::default()));
-    let card = ModelCard {
+fn card() -> ModelCard {
+    ModelCard {
         name: "quarters".to_owned(),
         weights_sha256: String::new(),
         device: "cpu".to_owned(),
         width: SIDE,
         height: SIDE,
         classes: 4,
-    };
-    let engine = Engine::start(move || Ok(Box::new(Quarters(card)))).await?;
-    let settings = worker::Settings::default();
-    let worker = Worker {
-        name: "quarters".to_owned(),
-        broker: broker.clone(),
-        store: store.clone(),
-        engine,
-        settings,
-    };
-    let front_end = FrontEnd {
-        broker,
-        store,
-        reader: Arc::new(Thumbnail),
+    }
+}
+
+/// The network and its pictures, as a service.
+pub fn quarters() -> Service {
+    Service {
         offer: Offer {
             name: "quarters".to_owned(),
             width: SIDE,
             height: SIDE,
             classes: 4,
         },
-        courier: None,
-        settings: http::Settings::default(),
-    };
-    let listener = TcpListener::bind(front_end.settings.bind)?;
-    println!("listening on http://{}", listener.local_addr()?);
-    let stop = shutdown::on_signal()?;
-    let (served, worked) = tokio::join!(http::serve(listener, front_end, stop.clone()), worker.run(stop));
-    served?;
-    worked?;
-    Ok(())
+        reader: |_| Arc::new(Thumbnail),
+        model: |_| Ok(Box::new(|| Ok(Box::new(Quarters(card()))))),
+    }
+}
+
+fn main() -> ExitCode {
+    roles::start(&quarters())
 }

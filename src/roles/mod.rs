@@ -15,6 +15,8 @@ mod queue;
 mod sabotage;
 mod seams;
 mod serve;
+mod service;
+mod start;
 mod train;
 mod work;
 
@@ -24,6 +26,10 @@ use anyhow::Context;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+pub use serve::serve;
+pub use service::{Opening, Service};
+pub use start::start;
+
 use crate::cli::{self, Bench, CommandLine, Role};
 use crate::config::Config;
 
@@ -31,15 +37,15 @@ use crate::config::Config;
 ///
 /// # Errors
 /// What went wrong, with its causes, for a person to read.
-pub fn run(asked: CommandLine, config: Config) -> anyhow::Result<ExitCode> {
+fn run(asked: CommandLine, config: Config, service: &Service) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("the asynchronous runtime can't be started")?;
     let done = |()| ExitCode::SUCCESS;
     match asked.role {
-        Role::Serve(flags) => runtime.block_on(serve::run(&flags, config)).map(done),
-        Role::Work(flags) => runtime.block_on(work::run(&flags, config)).map(done),
+        Role::Serve(flags) => runtime.block_on(serve::run(&flags, config, service)).map(done),
+        Role::Work(flags) => runtime.block_on(work::run(&flags, config, service)).map(done),
         Role::Train(flags) => runtime.block_on(train::run(&flags, config)).map(done),
         Role::Evaluate(flags) => runtime.block_on(evaluate::run(&flags, config)).map(done),
         Role::Classify(flags) => runtime.block_on(classify::run(&flags, config)),

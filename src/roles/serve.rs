@@ -1,37 +1,53 @@
 //! `mnistq serve`: the front end, and on the embedded queue a worker beside it.
 
 use std::io::Write;
+use std::net::TcpListener;
 use std::sync::Arc;
 
 use anyhow::Context;
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
+use super::Service;
 use super::open_files::OpenFiles;
 use super::seams::Seams;
 use super::work::start_worker;
 use crate::cli;
 use crate::config::Config;
-use crate::digit::DigitReader;
-use crate::http::{self, Courier, FrontEnd, Offer};
+use crate::http::{self, Courier, FrontEnd};
 use crate::shutdown;
 
-/// Serves until a signal. If any part ends by itself, all end, and its error is the role's.
-pub async fn run(flags: &cli::Serve, mut config: Config) -> anyhow::Result<()> {
+/// Serves until a signal.
+pub async fn run(flags: &cli::Serve, mut config: Config, service: &Service) -> anyhow::Result<()> {
     config.apply_serve(flags)?;
     let shutdown = shutdown::on_signal().context("signals can't be handled")?;
     OpenFiles::raised_for(config.http.max_connections).warn();
     let listener = http::bind(config.http.bind)
         .context("take another address with --bind, or stop what listens there")?;
+    serve(listener, &config, service, shutdown).await
+}
+
+/// Serves until `shutdown`, and says where once it is ready. If any part ends by itself, all end, and its error is
+/// the role's.
+///
+/// # Errors
+/// What could not be opened, or which part ended and why.
+pub async fn serve(
+    listener: TcpListener,
+    config: &Config,
+    service: &Service,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
     let address = listener
         .local_addr()
         .context("the listening address is unknown")?;
-    let seams = Seams::open(&config).await?;
+    let seams = Seams::open(config).await?;
 
     let mut parts: JoinSet<anyhow::Result<()>> = JoinSet::new();
     let workers = config.model.workers.unwrap_or(u16::from(seams.embedded));
     for number in 1..=workers {
         let name = format!("serve-{}-{number}", std::process::id());
-        let worker = start_worker(name, &config, &seams).await?;
+        let worker = start_worker(name, config, service, &seams).await?;
         let shutdown = shutdown.clone();
         parts.spawn(async move { Ok(worker.run(shutdown).await?) });
     }
@@ -40,8 +56,8 @@ pub async fn run(flags: &cli::Serve, mut config: Config) -> anyhow::Result<()> {
     let front_end = FrontEnd {
         broker: Arc::clone(&seams.broker),
         store: Arc::clone(&seams.store),
-        reader: Arc::new(DigitReader::new(&config.digit)),
-        offer: Offer::default(),
+        reader: (service.reader)(config),
+        offer: service.offer.clone(),
         courier: courier.map(Arc::new),
         settings: config.http.clone(),
     };

@@ -5,19 +5,20 @@ use std::sync::Arc;
 use anyhow::Context;
 use tokio::task::JoinSet;
 
-use super::seams::{self, Seams};
+use super::Service;
+use super::seams::Seams;
 use crate::cli;
 use crate::config::Config;
-use crate::model;
 use crate::shutdown;
 use crate::worker::{Engine, Worker};
 
 /// Works until a signal.
-pub async fn run(flags: &cli::Work, mut config: Config) -> anyhow::Result<()> {
+pub async fn run(flags: &cli::Work, mut config: Config, service: &Service) -> anyhow::Result<()> {
     config.apply_working(&flags.working)?;
     let shutdown = shutdown::on_signal().context("signals can't be handled")?;
     let seams = Seams::open(&config).await?;
-    let worker = start_worker(format!("work-{}", std::process::id()), &config, &seams).await?;
+    let name = format!("work-{}", std::process::id());
+    let worker = start_worker(name, &config, service, &seams).await?;
     let mut parts: JoinSet<anyhow::Result<()>> = JoinSet::new();
     let stop = shutdown.clone();
     parts.spawn(async move { Ok(worker.run(stop).await?) });
@@ -27,10 +28,13 @@ pub async fn run(flags: &cli::Work, mut config: Config) -> anyhow::Result<()> {
 }
 
 /// A worker whose model is loaded and warm.
-pub async fn start_worker(name: String, config: &Config, seams: &Seams) -> anyhow::Result<Worker> {
-    let weights = seams::weights(config)?;
-    let settings = config.model.clone();
-    let engine = Engine::start(move || model::open(&weights, settings.device, settings.threads)).await?;
+pub async fn start_worker(
+    name: String,
+    config: &Config,
+    service: &Service,
+    seams: &Seams,
+) -> anyhow::Result<Worker> {
+    let engine = Engine::start((service.model)(config)?).await?;
     Ok(Worker {
         name,
         broker: Arc::clone(&seams.broker),

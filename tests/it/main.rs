@@ -23,6 +23,7 @@ mod kernels;
 mod life;
 mod model;
 mod openapi;
+mod own_model;
 mod page;
 mod show;
 mod store;
