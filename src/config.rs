@@ -274,6 +274,8 @@ impl Config {
         train.batch_size = flags.batch_size.unwrap_or(train.batch_size);
         train.lr = flags.lr.unwrap_or(train.lr);
         train.gamma = flags.gamma.unwrap_or(train.gamma);
+        train.lr_floor = flags.lr_floor.unwrap_or(train.lr_floor);
+        train.average_from = flags.average_from.unwrap_or(train.average_from);
         train.seed = flags.seed.unwrap_or(train.seed);
         train.augment |= flags.augment;
         train.hold_out = flags.hold_out.unwrap_or(train.hold_out);

@@ -30,6 +30,12 @@ pub struct Train {
     /// What the learning rate is multiplied by after each epoch [default: 0.7]
     #[arg(long, env = "MNISTQ_GAMMA", value_name = "FACTOR")]
     pub gamma: Option<f64>,
+    /// What the learning rate does not fall below [default: 0]
+    #[arg(long, env = "MNISTQ_LR_FLOOR", value_name = "RATE")]
+    pub lr_floor: Option<f64>,
+    /// From this epoch on, let the weights be the mean of those of all epochs; 0: never [default: 0]
+    #[arg(long, env = "MNISTQ_AVERAGE_FROM", value_name = "EPOCH")]
+    pub average_from: Option<u32>,
     /// Seed of initial weights, order, dropout and distortions [default: 1]
     #[arg(long, env = "MNISTQ_SEED", value_name = "N")]
     pub seed: Option<u64>,

@@ -24,6 +24,10 @@ const PATIENCE: &str = "patience";
 const KEPT_EPOCH: &str = "kept_epoch";
 /// What the note on patience says of a run that has none.
 const NO_PATIENCE: &str = "off";
+/// What older versions did not know, and so did not do.
+const OLD: [(&str, &str); 3] = [(PATIENCE, NO_PATIENCE), ("lr_floor", "0"), ("average_from", "0")];
+/// The prefix of the names of the parameters' mean.
+const MEAN: &str = "mean";
 /// The prefix of the names of the parameters that are kept, if they are not those of the learner.
 const KEPT: &str = "kept";
 
@@ -34,6 +38,8 @@ pub struct Checkpoint {
     pub learner: LearnerState,
     /// Whole epochs behind it.
     pub epochs: u32,
+    /// The mean of its parameters after those epochs that are averaged.
+    pub mean: Option<Parameters>,
     /// The one whose weights are kept; none before the first, and in files of older versions.
     pub kept: Option<Kept>,
 }
@@ -78,7 +84,7 @@ pub fn path(weights: &Path) -> PathBuf {
 }
 
 /// What must be the same for a resumed run to end where an uninterrupted one ends.
-fn identity(settings: &Settings) -> [(&'static str, String); 7] {
+fn identity(settings: &Settings) -> [(&'static str, String); 9] {
     // More or less of it changes when a run ends; without any, the weight file has other weights.
     let patience = if settings.patience == 0 { NO_PATIENCE } else { "on" };
     [
@@ -89,6 +95,8 @@ fn identity(settings: &Settings) -> [(&'static str, String); 7] {
         ("augment", settings.augment.to_string()),
         ("hold_out", settings.hold_out.to_string()),
         (PATIENCE, patience.to_owned()),
+        ("lr_floor", settings.lr_floor.to_string()),
+        ("average_from", settings.average_from.to_string()),
     ]
 }
 
@@ -124,6 +132,7 @@ impl Checkpoint {
         // So that the weight file can be restored, whatever happens to it.
         let better = self.kept.iter().filter(|kept| kept.epoch < self.epochs);
         parts.extend(better.map(|kept| (KEPT, &kept.weights.parameters)));
+        parts.extend(self.mean.iter().map(|mean| (MEAN, mean)));
         let mut arrays = Vec::new();
         for (part, values) in parts {
             for ((name, shape), array) in TENSORS.iter().zip(values.arrays()) {
@@ -159,9 +168,9 @@ impl Checkpoint {
         };
         let (_, metadata) = SafeTensors::read_metadata(&content).map_err(|error| format(Box::new(error)))?;
         let mut notes = metadata.metadata().clone().unwrap_or_default();
-        // Older versions had none, and no word for it.
-        let patience = notes.entry(PATIENCE.to_owned());
-        patience.or_insert_with(|| NO_PATIENCE.to_owned());
+        for (name, value) in OLD {
+            notes.entry(name.to_owned()).or_insert_with(|| value.to_owned());
+        }
         let note = |name: &str| notes.get(name).cloned().unwrap_or_default();
         for (setting, asked) in identity(settings) {
             let found = note(setting);
@@ -184,6 +193,10 @@ impl Checkpoint {
         };
         let number = |name| note(name).parse().map_err(|error| format(Box::new(error)));
         let epochs = number("epochs")?;
+        let mean = match settings.averaged(epochs) {
+            0 => None,
+            _ => Some(read_part(&tensors, MEAN).map_err(format)?),
+        };
         let kept = match notes.get(KEPT_EPOCH) {
             None => None,
             Some(_) => {
@@ -191,7 +204,7 @@ impl Checkpoint {
                 let parameters = if epoch < epochs {
                     read_part(&tensors, KEPT).map_err(format)?
                 } else {
-                    learner.parameters.clone()
+                    mean.as_ref().unwrap_or(&learner.parameters).clone()
                 };
                 let weights = Weights::new(parameters).map_err(|error| format(Box::new(error)))?;
                 Some(Kept { epoch, weights })
@@ -200,6 +213,7 @@ impl Checkpoint {
         Ok(Self {
             learner,
             epochs,
+            mean,
             kept,
         })
     }

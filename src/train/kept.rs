@@ -1,4 +1,4 @@
-//! Which epoch's weights are kept, and when a run has waited long enough for better ones.
+//! Which epoch's weights are kept, of how many they are the mean, and when a run has waited long enough for better ones.
 //!
 //! In come tested epochs, out go decisions. Reads and writes nothing.
 
@@ -25,6 +25,15 @@ pub struct Best {
 }
 
 impl Settings {
+    /// Of how many epochs the weights are the mean, after so many in all; 0: they are those of the last.
+    #[must_use]
+    pub fn averaged(&self, epochs: u32) -> u32 {
+        match self.average_from {
+            0 => 0,
+            from => (epochs + 1).saturating_sub(from),
+        }
+    }
+
     /// Whether an epoch with these answers is kept in the place of the best before it: without patience each is.
     #[must_use]
     pub fn keeps(&self, evaluation: &Evaluation, best: &Best) -> bool {

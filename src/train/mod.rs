@@ -3,6 +3,7 @@
 //! Meets the rest of the system only in [`crate::model`]: knows no queue, no store and no HTTP.
 
 pub mod augment;
+pub mod average;
 pub mod candle_learner;
 pub mod checkpoint;
 pub mod dataset;
@@ -37,6 +38,10 @@ pub struct Settings {
     pub lr: f64,
     /// What the learning rate is multiplied by after each epoch.
     pub gamma: f64,
+    /// What the learning rate does not fall below.
+    pub lr_floor: f64,
+    /// From which epoch on the weights are the mean of those of all epochs; 0: they are those of the last.
+    pub average_from: u32,
     /// What initial parameters, order, dropout and distortions come from.
     pub seed: u64,
     /// Whether to distort the pictures anew for each epoch.
@@ -60,6 +65,8 @@ impl Default for Settings {
             batch_size: 64,
             lr: 1.0,
             gamma: 0.7,
+            lr_floor: 0.0,
+            average_from: 0,
             seed: 1,
             augment: false,
             hold_out: 0,

@@ -8,6 +8,7 @@ use std::path::Path;
 use tokio_util::sync::CancellationToken;
 
 use super::augment::Augmenter;
+use super::average::averaged;
 use super::checkpoint::{self, Checkpoint, CheckpointError};
 use super::dataset::Dataset;
 use super::evaluation::Evaluation;
@@ -15,8 +16,10 @@ use super::kept::{Best, Kept};
 use super::random::order;
 use super::report::ReportError;
 use super::{Learner, Settings};
-use crate::model::ModelError;
+use crate::model::device::DeviceName;
+use crate::model::parameters::Parameters;
 use crate::model::weights::{Weights, WeightsError};
+use crate::model::{self, ModelError};
 
 /// What a run goes through, and where its weights go.
 pub struct Course<'a> {
@@ -32,6 +35,10 @@ pub struct Course<'a> {
     pub out: &'a Path,
     /// Whole epochs that lie behind the learner.
     pub done: u32,
+    /// The mean of the parameters after those of them that are averaged.
+    pub mean: Option<&'a Parameters>,
+    /// Where means are tested, and on how many threads.
+    pub device: (DeviceName, usize),
     /// The best of them, if the weight file is to keep its weights until there is a better one.
     pub best: Option<&'a Best>,
 }
@@ -149,6 +156,7 @@ pub fn run(
     } = course;
     let batches = train.len().div_ceil(settings.batch_size) as u64;
     let mut best = course.best.cloned();
+    let mut mean = course.mean.cloned();
     if let Some(best) = &best {
         // Whatever has become of the file since the run was broken off.
         best.kept.weights.write(out)?;
@@ -178,12 +186,19 @@ pub fn run(
                 loss,
             });
         }
-        let evaluation = Evaluation::of(course.test, |pixels| learner.predict(pixels))?;
         let state = learner.state()?;
+        let averaged_epochs = settings.averaged(epoch);
+        if averaged_epochs > 0 {
+            mean = Some(averaged(mean, &state.parameters, averaged_epochs));
+        }
+        let weights = Weights::new(mean.as_ref().unwrap_or(&state.parameters).clone())?;
+        let evaluation = match averaged_epochs {
+            0 => Evaluation::of(course.test, |pixels| learner.predict(pixels))?,
+            _ => course.test_weights(&weights)?,
+        };
         let now_best = match best {
             Some(best) if !settings.keeps(&evaluation, &best) => best,
             _ => {
-                let weights = Weights::new(state.parameters.clone())?;
                 weights.write(out)?;
                 let (kept, evaluation) = (Kept { epoch, weights }, evaluation.clone());
                 Best { kept, evaluation }
@@ -197,6 +212,7 @@ pub fn run(
         let checkpoint = Checkpoint {
             learner: state,
             epochs: epoch,
+            mean: mean.clone(),
             kept: Some(now_best.kept.clone()),
         };
         checkpoint.write(&checkpoint::path(out), settings)?;
@@ -209,6 +225,12 @@ pub fn run(
 }
 
 impl Course<'_> {
+    fn test_weights(&self, weights: &Weights) -> Result<Evaluation, ModelError> {
+        let (device, threads) = self.device;
+        let mut network = model::open(weights, device, threads)?;
+        Evaluation::of(self.test, |pixels| network.predict(pixels))
+    }
+
     /// Pictures as they are in this epoch, one after the other, and their labels.
     fn batch(&self, epoch: u32, indices: &[usize]) -> (Vec<u8>, Vec<u8>) {
         let pixels = match self.augmenter {
@@ -223,8 +245,8 @@ impl Course<'_> {
     }
 }
 
-/// The learning rate of an epoch counted from 1: StepLR(1, gamma), as PyTorch has it.
+/// The learning rate of an epoch counted from 1: StepLR(1, gamma), as PyTorch has it, down to the floor.
 fn rate(settings: &Settings, epoch: u32) -> f32 {
     let falls = i32::try_from(epoch - 1).unwrap_or(i32::MAX);
-    (settings.lr * settings.gamma.powi(falls)) as f32
+    (settings.lr * settings.gamma.powi(falls)).max(settings.lr_floor) as f32
 }

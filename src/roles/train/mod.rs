@@ -61,6 +61,8 @@ pub async fn run(flags: &cli::Train, mut config: Config) -> anyhow::Result<()> {
             test: &test,
             out: &out,
             done: start.epochs,
+            mean: start.mean.as_ref(),
+            device: (device, config.model.threads),
             best: best.as_ref(),
         };
         let recorder = Recorder::open(&course, &run, learner.device())?;
@@ -75,6 +77,7 @@ fn start(out: &Path, resume: bool, settings: &Settings) -> anyhow::Result<Checkp
         return Ok(Checkpoint {
             learner,
             epochs: 0,
+            mean: None,
             kept: None,
         });
     }

@@ -61,6 +61,10 @@ pub(super) fn settings(
         0 => "off".to_owned(),
         epochs => format!("{epochs} epochs"),
     };
+    let averaged = match settings.average_from {
+        0 => "none".to_owned(),
+        epoch => epoch.to_string(),
+    };
     let distorted = if settings.augment {
         "anew for each epoch"
     } else {
@@ -72,7 +76,11 @@ pub(super) fn settings(
         ("Patience", patience),
         ("Batch size", settings.batch_size.to_string()),
         ("Learning rate", settings.lr.to_string()),
-        ("Factor after each epoch", settings.gamma.to_string()),
+        (
+            "Factor after each epoch",
+            format!("{}, down to {}", settings.gamma, settings.lr_floor),
+        ),
+        ("Averaged from epoch", averaged),
         ("Seed", settings.seed.to_string()),
         ("Learned from", pictures(train.len(), "pictures")),
         ("Distorted", distorted.to_owned()),

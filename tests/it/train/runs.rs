@@ -1,5 +1,6 @@
 //! `mnistq train` and `mnistq evaluate` on a small MNIST.
 
+use mnistq::model::weights::Weights;
 use serde_json::Value;
 
 use super::small_mnist;
@@ -100,6 +101,64 @@ async fn distorted_pictures_are_those_of_the_seed_also_after_a_break() {
 }
 
 #[tokio::test]
+async fn averaged_weights_are_the_mean_of_those_of_each_epoch_also_after_a_break() {
+    let home = Home::new();
+    small_mnist(&home);
+    for arguments in [
+        // A learning rate that does not fall, but for its first step.
+        &["--lr-floor", "1", "--epochs", "1", "--out", "1"][..],
+        &["--lr-floor", "1", "--epochs", "2", "--out", "2"],
+        &["--lr-floor", "1", "--epochs", "3", "--out", "3"],
+        &[
+            "--lr-floor",
+            "1",
+            "--average-from",
+            "2",
+            "--epochs",
+            "3",
+            "--out",
+            "mean",
+        ],
+        &[
+            "--lr-floor",
+            "1",
+            "--average-from",
+            "2",
+            "--epochs",
+            "2",
+            "--out",
+            "parts",
+        ],
+        &[
+            "--lr-floor",
+            "1",
+            "--average-from",
+            "2",
+            "--epochs",
+            "3",
+            "--out",
+            "parts",
+            "--resume",
+        ],
+    ] {
+        let output = train(&home, arguments).await;
+        assert_eq!(output.code, Some(0), "{output:?}");
+    }
+    assert!(content(&home, "mean") == content(&home, "parts"));
+    let weights = |name: &str| Weights::read(&home.path().join(name)).unwrap().parameters;
+    let (second, third, mean) = (weights("2"), weights("3"), weights("mean"));
+    for ((second, third), mean) in second.arrays().iter().zip(third.arrays()).zip(mean.arrays()) {
+        for ((second, third), mean) in second.iter().zip(third).zip(mean) {
+            assert!((f32::midpoint(*second, *third) - mean).abs() <= 1e-6 * mean.abs().max(1e-3));
+        }
+    }
+    // Without its floor the learning rate falls.
+    let output = train(&home, &["--epochs", "2", "--out", "fallen"]).await;
+    assert_eq!(output.code, Some(0), "{output:?}");
+    assert!(content(&home, "fallen") != content(&home, "2"));
+}
+
+#[tokio::test]
 async fn pictures_that_are_held_back_are_tested_with_and_not_learned() {
     let home = Home::new();
     let folder = small_mnist(&home);
@@ -133,6 +192,8 @@ async fn a_run_is_resumed_only_as_it_began() {
         (["--batch-size", "32"], "batch_size"),
         (["--gamma", "0.9"], "gamma"),
         (["--hold-out", "9"], "hold_out"),
+        (["--lr-floor", "0.1"], "lr_floor"),
+        (["--average-from", "1"], "average_from"),
         (["--patience", "2"], "patience off instead of on"),
         (["--augment", "--epochs=9"], "augment"),
         (["--epochs", "1"], "--epochs"),
