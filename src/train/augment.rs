@@ -17,20 +17,20 @@ const MARGIN: usize = 16;
 const PADDED: usize = SIDE + 2 * MARGIN;
 
 /// Turns, at most: a 6 that is turned further may be a 9.
-const TURN_DEGREES: f64 = 10.0;
+const TURN_DEGREES: f64 = 11.0;
 /// Larger or smaller in each direction by this factor, at most.
-const SCALE: f64 = 0.12;
+const SCALE: f64 = 0.14;
 /// Sideways for each row, at most.
-const SHEAR: f64 = 0.12;
+const SHEAR: f64 = 0.14;
 /// Shifts in each direction, at most, in pixels: MNIST's digits leave a border of four.
 const SHIFT: f64 = 1.5;
 /// Points of a side of the grid that bends a picture, and how far each moves, at most, in pixels (Simard, Steinkraus,
 /// Platt: Best Practices for Convolutional Neural Networks, ICDAR 2003).
 const GRID: usize = 5;
-const BEND: f64 = 1.2;
+const BEND: f64 = 1.4;
 /// How far a stroke becomes that of its thinnest or thickest neighbour, at most.
-const THINNER: f64 = 0.15;
-const THICKER: f64 = 0.25;
+const THINNER: f64 = 0.2;
+const THICKER: f64 = 0.3;
 /// How far a picture becomes its blurred self, at most.
 const BLUR: f64 = 0.3;
 /// Ink is darker or lighter by this factor, at most.
