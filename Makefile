@@ -29,8 +29,8 @@ chaos: servers ## Break everything at random for half an hour, on RabbitMQ and R
 	$(BUILT)/examples/chaos --pairing cluster
 	$(BUILT)/examples/chaos --pairing embedded
 
-api: ## Let schemathesis (pip install schemathesis) ask a running server, URL, all that its /openapi.json allows
-	schemathesis --config-file tests/schemathesis.toml run $(or $(URL),http://127.0.0.1:8000)/openapi.json
+api: ## Let schemathesis (pip install schemathesis) ask a server, URL, all that its /openapi.json allows
+	schemathesis --config-file tests/schemathesis/config.toml run $(or $(URL),http://127.0.0.1:8000)/openapi.json
 
 bench-peers: servers ## Measure mnistq beside ONNX Runtime, PyTorch and the well-known Python stack, in turns
 	@test -n "$(PEERS)" || { echo "make bench-peers PEERS=DIR PYTHON=DIR/bin/python MNIST=DIR (see examples/peers.rs)"; exit 2; }

@@ -39,7 +39,7 @@ enum Step {
         ("Last-Event-ID" = Option<String>, Header, description = "The last event that the client has: browsers send it by themselves", example = "queued"),
     ),
     responses(
-        (status = 200, description = "Events until the outcome", body = String, content_type = "text/event-stream"),
+        (status = 200, description = "Events until the outcome", content(("text/event-stream"))),
         (status = 204, description = "There will be nothing that the client does not have"),
         (status = 400, description = "Unreadable query", body = Problem, content_type = PROBLEM),
         (status = 404, description = "Never issued, or lost", body = Problem, content_type = PROBLEM),

@@ -41,7 +41,7 @@ struct Moment {
     tag = "operation",
     summary = "The system at work, once a second",
     description = "Server-sent events without end: backlog, results a second, batch sizes, workers.",
-    responses((status = 200, description = "Events", body = String, content_type = "text/event-stream"))
+    responses((status = 200, description = "Events", content(("text/event-stream"))))
 )]
 pub async fn follow(state: Data<State>) -> HttpResponse {
     let mut tick = interval(EVERY);

@@ -95,8 +95,14 @@ impl State {
 )]
 pub async fn delete(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, ApiError> {
     let id = requested(&request)?;
-    match state.store.fetch(id).await.map_err(ApiError::Store)? {
-        Some(Entry::Queued) => cancel(&state, id).await?,
+    let mut known = state.store.fetch(id).await.map_err(ApiError::Store)?;
+    if known == Some(Entry::Queued) {
+        cancel(&state, id).await?;
+        // A worker's answer may have come first.
+        known = state.store.fetch(id).await.map_err(ApiError::Store)?;
+    }
+    match known {
+        Some(Entry::Queued) => {}
         // While this stands, it keeps the job's own outcome out, should a worker still have the job.
         Some(Entry::Finished(Outcome::Cancelled)) => {}
         Some(Entry::Finished(_)) => {

@@ -51,7 +51,7 @@ pub const MNIST: [RemoteFile; 4] = [
 #[derive(Debug, thiserror::Error)]
 pub enum DownloadError {
     /// No mirror gave a file.
-    #[error("{name} could not be fetched from any mirror: put {FOUR} (plain or gzipped) into {}", folder.display())]
+    #[error("{name} could not be fetched from any mirror: put {FOUR} (plain or gzipped) into {}, or name their folder with --data", folder.display())]
     NoMirror {
         /// Which file.
         name: &'static str,

@@ -182,6 +182,22 @@ async fn a_cancelled_job_stays_cancelled() {
 }
 
 #[tokio::test]
+async fn what_is_deleted_while_it_is_answered_is_gone_or_cancelled() {
+    let served = Served::new();
+    served.work().await;
+    // Often enough that some answers come within a DELETE.
+    for _ in 0..300 {
+        let id = served.submit("digit 3").await;
+        let delete = served.client.delete(served.url(&format!("/result/{id}"))).send();
+        assert_eq!(delete.await.unwrap().status(), StatusCode::NO_CONTENT);
+        let response = served.get(&format!("/result/{id}")).await;
+        if response.status() != StatusCode::NOT_FOUND {
+            assert_eq!(response.json::<Value>().await.unwrap()["status"], "cancelled");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_deleted_result_is_gone() {
     let served = Served::new();
     let id = served.submit("digit 3").await;
