@@ -47,7 +47,6 @@ impl Seams {
             }
         };
         let embedded = matches!(broker_address, Address::Sqlite(_));
-        tracing::info!(broker = %broker_address, store = %store_address, "opened");
         let seams = Self {
             broker,
             store,
@@ -56,6 +55,14 @@ impl Seams {
         };
         #[cfg(debug_assertions)]
         let seams = super::sabotage::sabotaged(seams)?;
+        Ok(seams)
+    }
+
+    /// As [`Seams::open`], and says in the log what was opened: for those who stay.
+    pub async fn open_to_stay(config: &Config) -> anyhow::Result<Self> {
+        let seams = Self::open(config).await?;
+        let (broker, store) = config.addresses()?;
+        tracing::info!(%broker, %store, "opened");
         Ok(seams)
     }
 

@@ -41,7 +41,7 @@ pub async fn serve(
     let address = listener
         .local_addr()
         .context("the listening address is unknown")?;
-    let seams = Seams::open(config).await?;
+    let seams = Seams::open_to_stay(config).await?;
 
     let mut parts: JoinSet<anyhow::Result<()>> = JoinSet::new();
     let workers = config.model.workers.unwrap_or(u16::from(seams.embedded));

@@ -16,7 +16,7 @@ use crate::worker::{Engine, Worker};
 pub async fn run(flags: &cli::Work, mut config: Config, service: &Service) -> anyhow::Result<()> {
     config.apply_working(&flags.working)?;
     let shutdown = shutdown::on_signal().context("signals can't be handled")?;
-    let seams = Seams::open(&config).await?;
+    let seams = Seams::open_to_stay(&config).await?;
     let name = format!("work-{}", std::process::id());
     let worker = start_worker(name, &config, service, &seams).await?;
     let mut parts: JoinSet<anyhow::Result<()>> = JoinSet::new();
