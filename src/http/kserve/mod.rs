@@ -3,6 +3,7 @@
 //! Source: <https://github.com/kserve/open-inference-protocol>, REST, without its extensions. Knows of the model what
 //! the operator says of it, and nothing of workers.
 
+mod elements;
 pub mod infer;
 mod tensor;
 

@@ -1,15 +1,13 @@
 //! Tensors of the Open Inference Protocol: pictures out of a request's, answers into a response's.
 
-use std::fmt;
-
 use actix_web::web::Bytes;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use serde::de::{Deserializer, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Offer;
+use super::elements::{Element, Elements};
 use crate::job::{Picture, Prediction};
 
 /// The one input.
@@ -17,8 +15,6 @@ const IMAGE: &str = "image";
 /// The two outputs.
 const CLASS: &str = "class";
 const PROBABILITIES: &str = "probabilities";
-/// Elements of one tensor: what a thousand pictures take.
-const MOST_ELEMENTS: usize = 1 << 20;
 
 /// What a tensor looks like; -1 is any number.
 #[derive(Serialize, ToSchema)]
@@ -64,7 +60,7 @@ pub struct Tensor {
     datatype: String,
     /// Flat, or nested as the shape is.
     #[schema(value_type = Vec<Value>)]
-    data: Flat,
+    data: Elements,
 }
 
 /// One picture of a request.
@@ -137,94 +133,6 @@ fn files(elements: Vec<Element>) -> Result<Vec<Image>, String> {
         Element::Number(_) => Err("an element of BYTES is an image file in base64, and no number".to_owned()),
     };
     elements.into_iter().map(file).collect()
-}
-
-/// One element of a tensor.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum Element {
-    Number(f64),
-    Text(String),
-}
-
-impl Element {
-    /// Ink from 0 to 255, of an element from 0 to 255 / `scale`.
-    fn pixel(self, scale: f64) -> Result<u8, String> {
-        match self {
-            Self::Number(number) if (0.0..=255.0).contains(&(number * scale)) => {
-                Ok((number * scale).round() as u8)
-            }
-            Self::Number(number) => Err(format!(
-                "ink goes from 0 to {}, and {number} is beyond",
-                255.0 / scale
-            )),
-            Self::Text(_) => Err("a pixel is a number".to_owned()),
-        }
-    }
-}
-
-/// A tensor's elements, row by row: the protocol lets them come nested or flat.
-#[derive(Debug, Default)]
-struct Flat(Vec<Element>);
-
-impl<'de> Deserialize<'de> for Flat {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut flat = Self::default();
-        deserializer.deserialize_seq(Filling(&mut flat.0))?;
-        Ok(flat)
-    }
-}
-
-/// Puts what it meets at the end of the elements.
-struct Filling<'a>(&'a mut Vec<Element>);
-
-impl Filling<'_> {
-    fn push<E: serde::de::Error>(self, element: Element) -> Result<(), E> {
-        if self.0.len() == MOST_ELEMENTS {
-            return Err(E::custom(format_args!(
-                "a tensor has at most {MOST_ELEMENTS} elements here"
-            )));
-        }
-        self.0.push(element);
-        Ok(())
-    }
-}
-
-impl<'de> serde::de::DeserializeSeed<'de> for Filling<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Filling<'_> {
-    type Value = ();
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("numbers or texts, in any arrays")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<(), A::Error> {
-        while elements.next_element_seed(Filling(&mut *self.0))?.is_some() {}
-        Ok(())
-    }
-
-    fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<(), E> {
-        self.push(Element::Number(number as f64))
-    }
-
-    fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<(), E> {
-        self.push(Element::Number(number as f64))
-    }
-
-    fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<(), E> {
-        self.push(Element::Number(number))
-    }
-
-    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<(), E> {
-        self.push(Element::Text(text.to_owned()))
-    }
 }
 
 /// An output that a request asks for; none: both.
