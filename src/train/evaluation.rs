@@ -3,6 +3,9 @@
 //! Takes any function from pixels to log-probabilities. Prints nothing.
 
 use super::dataset::{Dataset, PICTURE};
+use crate::model::device::DeviceName;
+use crate::model::weights::Weights;
+use crate::model::{self, ModelError};
 
 /// Classes of MNIST.
 pub const CLASSES: usize = 10;
@@ -72,6 +75,19 @@ impl Evaluation {
             loss: loss / dataset.len().max(1) as f64,
             mistakes,
         })
+    }
+
+    /// Asks the network with these weights, on this device and so many threads.
+    ///
+    /// # Errors
+    /// [`ModelError::Broken`] if the device fails.
+    pub fn of_weights(
+        weights: &Weights,
+        dataset: &Dataset,
+        (device, threads): (DeviceName, usize),
+    ) -> Result<Self, ModelError> {
+        let mut network = model::open(weights, device, threads)?;
+        Self::of(dataset, |pixels| network.predict(pixels))
     }
 
     /// How many answers.

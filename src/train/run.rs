@@ -16,10 +16,10 @@ use super::kept::{Best, Kept};
 use super::random::order;
 use super::report::ReportError;
 use super::{Learner, Settings};
+use crate::model::ModelError;
 use crate::model::device::DeviceName;
 use crate::model::parameters::Parameters;
 use crate::model::weights::{Weights, WeightsError};
-use crate::model::{self, ModelError};
 
 /// What a run goes through, and where its weights go.
 pub struct Course<'a> {
@@ -37,7 +37,7 @@ pub struct Course<'a> {
     pub done: u32,
     /// The mean of the parameters after those of them that are averaged.
     pub mean: Option<&'a Parameters>,
-    /// Where means are tested, and on how many threads.
+    /// Where weights are tested, and on how many threads.
     pub device: (DeviceName, usize),
     /// The best of them, if the weight file is to keep its weights until there is a better one.
     pub best: Option<&'a Best>,
@@ -192,10 +192,7 @@ pub fn run(
             mean = Some(averaged(mean, &state.parameters, averaged_epochs));
         }
         let weights = Weights::new(mean.as_ref().unwrap_or(&state.parameters).clone())?;
-        let evaluation = match averaged_epochs {
-            0 => Evaluation::of(course.test, |pixels| learner.predict(pixels))?,
-            _ => course.test_weights(&weights)?,
-        };
+        let evaluation = Evaluation::of_weights(&weights, course.test, course.device)?;
         let now_best = match best {
             Some(best) if !settings.keeps(&evaluation, &best) => best,
             _ => {
@@ -225,12 +222,6 @@ pub fn run(
 }
 
 impl Course<'_> {
-    fn test_weights(&self, weights: &Weights) -> Result<Evaluation, ModelError> {
-        let (device, threads) = self.device;
-        let mut network = model::open(weights, device, threads)?;
-        Evaluation::of(self.test, |pixels| network.predict(pixels))
-    }
-
     /// Pictures as they are in this epoch, one after the other, and their labels.
     fn batch(&self, epoch: u32, indices: &[usize]) -> (Vec<u8>, Vec<u8>) {
         let pixels = match self.augmenter {

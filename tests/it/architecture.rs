@@ -54,7 +54,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("fast_image_resize", &["digit"]),
     ("fred", &["store/redis"]),
     ("gemm", &["model", "train"]),
-    ("image", &["digit"]),
+    ("image", &["digit", "train/report/picture"]),
     ("imageproc", &["digit"]),
     ("reqwest", &["http/callback", "roles", "train"]),
     ("rusqlite", &["broker/sqlite", "database", "store/sqlite"]),

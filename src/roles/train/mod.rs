@@ -103,10 +103,8 @@ fn start(out: &Path, resume: bool, settings: &Settings) -> anyhow::Result<Checkp
 
 /// The best epoch of the run to go on with. What its weights answer is asked again: the page shows it.
 fn best(kept: Kept, test: &Dataset, config: &Config) -> anyhow::Result<Best> {
-    let state = LearnerState::new(kept.weights.parameters.clone());
-    let (device, threads) = (config.model.device, config.model.threads);
-    let mut learner = train::learner(&state, config.train.seed, device, threads)?;
-    let evaluation = Evaluation::of(test, |pixels| learner.predict(pixels))?;
+    let device = (config.model.device, config.model.threads);
+    let evaluation = Evaluation::of_weights(&kept.weights, test, device)?;
     Ok(Best { kept, evaluation })
 }
 

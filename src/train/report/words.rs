@@ -2,6 +2,8 @@
 //!
 //! Values in, HTML text out. Knows no page.
 
+use time::OffsetDateTime;
+
 /// Text that means itself, also within an attribute.
 pub(super) fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
@@ -63,27 +65,13 @@ pub(super) fn duration(seconds: f64) -> String {
     }
 }
 
-/// 2026-11-25 17:39 UTC, of seconds since 1970.
-///
-/// The date is Howard Hinnant's `civil_from_days` (chrono-Compatible Low-Level Date Algorithms, 2013), for days since
-/// 1970.
+/// 2026-11-25 17:39 UTC, of seconds since 1970; a dash beyond the calendar.
 pub(super) fn moment(time: f64) -> String {
-    let seconds = time as u64;
-    let (days, second) = (seconds / 86_400, seconds % 86_400);
-    // Years begin in March, so that the leap day is the last.
-    let shifted = days + 719_468;
-    let (era, of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let from_march = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * from_march + 2) / 5 + 1;
-    let month = if from_march < 10 {
-        from_march + 3
-    } else {
-        from_march - 9
+    let Ok(moment) = OffsetDateTime::from_unix_timestamp(time as i64) else {
+        return "–".to_owned();
     };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    let (hour, minute) = (second / 3600, second % 3600 / 60);
+    let (year, month, day) = (moment.year(), u8::from(moment.month()), moment.day());
+    let (hour, minute) = (moment.hour(), moment.minute());
     format!("{year}-{month:02}-{day:02} {hour:02}:{minute:02} UTC")
 }
 
