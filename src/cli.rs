@@ -31,7 +31,8 @@ Examples:
   mnistq train --epochs 3                    learns the digits anew
   mnistq doctor                              says what is wrong and what to do
 
-Every flag is also a variable MNISTQ_…, and every setting a key of the configuration file.
+Every flag but --all is also a variable MNISTQ_…, and every setting a key of the
+configuration file.
 NO_COLOR=1 takes the colours away.
 
 Exit codes: 0 done, 1 failed, 2 asked wrongly.")]

@@ -47,11 +47,10 @@ impl Terms {
     /// Of a request that comes now and has these headers.
     pub fn of(headers: &HeaderMap, settings: &Settings) -> Result<Self, ApiError> {
         Ok(Self {
-            accepted_at: SystemTime::now(),
             deadline: lifetimes::asked(headers, CANCEL_AFTER, settings.deadline())?,
             result_ttl: lifetimes::asked(headers, RESULT_TTL, settings.result_ttl())?,
             key: idempotency::key(headers)?,
-            callback_url: None,
+            ..Self::now(settings)
         })
     }
 
@@ -97,8 +96,13 @@ pub async fn queue(state: &State, picture: Picture, source: Bytes, terms: Terms)
         .await
         .map_err(ApiError::Store)?;
     // Before the id is given out, like the job itself.
-    if let (Some(url), Some(courier)) = (&terms.callback_url, &state.courier) {
-        courier.order(id, url).await.map_err(ApiError::Store)?;
+    if let (Some(url), Some(courier)) = (&terms.callback_url, &state.courier)
+        && let Err(error) = courier.order(id, url).await
+    {
+        if terms.key.is_none() {
+            take_back(state, id).await;
+        }
+        return Err(ApiError::Store(error));
     }
     match state.broker.publish(&job, terms.deadline).await {
         Ok(()) => {

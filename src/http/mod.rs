@@ -1,7 +1,7 @@
 //! The front end: uploads in, ids and results out. The only code that knows actix and status codes.
 //!
 //! Takes an upload, has it read, reserves its id, queues it, and answers; later hands out what is stored.
-//! Knows the two seams and the reader, and nothing of models or workers.
+//! Knows the seams and the reader, and nothing of models or workers.
 
 mod accept;
 mod answer;

@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use actix_web::http::header::HeaderMap;
 
-/// How long the client would rather wait than come back; none if it did not say. The first `wait` counts.
-pub fn wait(headers: &HeaderMap) -> Option<Duration> {
+/// How long the client would rather wait than come back, as far as that is granted; none if it did not say. The first
+/// `wait` counts.
+pub fn wait(headers: &HeaderMap, longest: Duration) -> Option<Duration> {
     headers
         .get_all("prefer")
         .filter_map(|value| value.to_str().ok())
         .flat_map(preferences)
         .find_map(wait_seconds)
-        .map(Duration::from_secs)
+        .map(|seconds| Duration::from_secs(seconds).min(longest))
 }
 
 /// Whether the client would rather have ids than wait for answers.
@@ -62,7 +63,7 @@ mod tests {
 
     fn wait_of(header: &str) -> Option<Duration> {
         let request = TestRequest::default().insert_header(("Prefer", header));
-        wait(request.to_http_request().headers())
+        wait(request.to_http_request().headers(), Duration::from_secs(30))
     }
 
     #[test]

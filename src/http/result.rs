@@ -41,10 +41,9 @@ pub async fn fetch(request: HttpRequest, state: Data<State>) -> Result<HttpRespo
     let id = requested(&request)?;
     let shown = Shown::of(&request)?;
     let mut response = HttpResponse::Ok();
-    let known = match prefer::wait(request.headers()) {
+    let known = match prefer::wait(request.headers(), state.settings.max_wait()) {
         None => state.store.fetch(id).await,
-        Some(wait) => {
-            let granted = wait.min(state.settings.max_wait());
+        Some(granted) => {
             response.insert_header(prefer::applied(granted));
             state.wait(id, granted).await
         }

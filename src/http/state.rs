@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use super::body::Limits;
 use super::decode::Decoder;
 use super::health::Readiness;
 use super::pace::Pace;
@@ -65,6 +66,15 @@ impl State {
             pace: Pace::default(),
             seen: Seen::default(),
             shutdown,
+        }
+    }
+
+    /// What a body of at most `max_bytes` may be.
+    pub fn limits(&self, max_bytes: usize) -> Limits {
+        Limits {
+            max_bytes,
+            timeout_ms: self.settings.body_timeout_ms,
+            room: self.room.clone(),
         }
     }
 

@@ -12,7 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::accept::{Terms, accept};
 use super::answer::{Answer, Shown};
-use super::body::{self, Body, Limits};
+use super::body::{self, Body};
 use super::error::{ApiError, PROBLEM, Problem, refuse};
 use super::form::{self, Upload};
 use super::form::{Form, ImageFile};
@@ -166,16 +166,12 @@ pub async fn collect(
 ) -> Result<(Vec<Upload>, Body), ApiError> {
     let settings = &state.settings;
     let is_form = form::is_form(headers);
-    let limits = Limits {
-        max_bytes: if is_form {
-            settings.max_request_bytes
-        } else {
-            settings.max_upload_bytes
-        },
-        timeout_ms: settings.body_timeout_ms,
-        room: state.room.clone(),
+    let max_bytes = if is_form {
+        settings.max_request_bytes
+    } else {
+        settings.max_upload_bytes
     };
-    let body = body::collect(payload, headers, &limits).await?;
+    let body = body::collect(payload, headers, &state.limits(max_bytes)).await?;
     let uploads = if is_form {
         form::parse(headers, body.bytes.clone(), settings).await?
     } else {
@@ -189,8 +185,7 @@ pub async fn collect(
 
 /// The id alone, or the result if the client would rather wait and it comes in time.
 async fn respond(headers: &HeaderMap, state: &State, id: JobId, shown: Shown) -> HttpResponse {
-    if let Some(wait) = prefer::wait(headers) {
-        let granted = wait.min(state.settings.max_wait());
+    if let Some(granted) = prefer::wait(headers, state.settings.max_wait()) {
         // The job is queued: whatever the store says now, the client gets its id.
         if let Ok(Some(Entry::Finished(outcome))) = state.wait(id, granted).await {
             let mut response = HttpResponse::Ok();
@@ -208,14 +203,13 @@ async fn respond(headers: &HeaderMap, state: &State, id: JobId, shown: Shown) ->
 async fn take_several(state: &State, uploads: Vec<Upload>, terms: Terms) -> HttpResponse {
     let accepting = uploads.into_iter().enumerate().map(|(place, upload)| {
         let terms = terms.at(place);
-        (upload, terms)
-    });
-    let accepting = accepting.map(|(upload, terms)| async move {
-        let accepted = match upload.picture {
-            Ok(picture) => accept(state, picture, terms).await,
-            Err(error) => Err(error),
-        };
-        (upload.filename, accepted)
+        async move {
+            let accepted = match upload.picture {
+                Ok(picture) => accept(state, picture, terms).await,
+                Err(error) => Err(error),
+            };
+            (upload.filename, accepted)
+        }
     });
     let accepted: Vec<_> = iter(accepting).buffered(AT_ONCE).collect().await;
     let any = accepted.iter().any(|(_, accepted)| accepted.is_ok());

@@ -16,10 +16,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-use super::tensor::{self, Answer, Image, Tensor, Wanted};
+use super::tensor::{self, Image, Output, Tensor, Wanted};
 use super::{Offer, Refused};
 use crate::http::accept::{self, Terms};
-use crate::http::body::{self, Limits};
+use crate::http::body;
 use crate::http::error::{ApiError, PROBLEM, refuse_with};
 use crate::http::page::DIGITS;
 use crate::http::prefer;
@@ -53,7 +53,7 @@ struct Response {
     model_version: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<String>,
-    outputs: Vec<Answer>,
+    outputs: Vec<Output>,
 }
 
 /// A request that is answered with a 7.
@@ -118,18 +118,13 @@ async fn take(
     let offer = state.offer.named(name)?.clone();
     let mut terms = Terms::of(headers, &state.settings)?;
     let asynchronous = prefer::respond_async(headers);
-    let patience = prefer::wait(headers).map_or(state.settings.max_wait(), |wait| {
-        wait.min(state.settings.max_wait())
-    });
+    let longest = state.settings.max_wait();
+    let patience = prefer::wait(headers, longest).unwrap_or(longest);
     if !asynchronous {
         // Nobody comes back for what is not answered in time.
         terms.deadline = terms.deadline.min(patience.max(Duration::from_millis(1)));
     }
-    let limits = Limits {
-        max_bytes: state.settings.max_upload_bytes,
-        timeout_ms: state.settings.body_timeout_ms,
-        room: state.room.clone(),
-    };
+    let limits = state.limits(state.settings.max_upload_bytes);
     let body = body::collect(payload, headers, &limits).await?;
     let bytes = body.bytes.clone();
     let limit = state.settings.max_files;

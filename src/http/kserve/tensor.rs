@@ -146,7 +146,7 @@ pub struct Wanted {
 /// A tensor of a response.
 #[derive(Serialize, ToSchema)]
 #[schema(as = OutputTensor)]
-pub struct Answer {
+pub struct Output {
     name: &'static str,
     datatype: &'static str,
     shape: Vec<usize>,
@@ -181,10 +181,10 @@ pub fn names(wanted: Option<Vec<Wanted>>) -> Result<Vec<&'static str>, String> {
 }
 
 /// Predictions as tensors of these names.
-pub fn answers(names: &[&'static str], predictions: &[Prediction]) -> Vec<Answer> {
+pub fn answers(names: &[&'static str], predictions: &[Prediction]) -> Vec<Output> {
     let count = predictions.len();
     let answer = |name: &&'static str| match *name {
-        CLASS => Answer {
+        CLASS => Output {
             name: CLASS,
             datatype: "INT64",
             shape: vec![count],
@@ -195,7 +195,7 @@ pub fn answers(names: &[&'static str], predictions: &[Prediction]) -> Vec<Answer
                 .iter()
                 .flat_map(|one| one.probabilities.clone())
                 .collect();
-            Answer {
+            Output {
                 name: PROBABILITIES,
                 datatype: "FP32",
                 shape: vec![count, all.len() / count.max(1)],
