@@ -4,6 +4,7 @@
 //! default to and what else was configured is the business of [`crate::config`] and the roles.
 
 mod asking;
+mod keys;
 mod learning;
 mod measuring;
 mod operating;
@@ -15,6 +16,7 @@ use std::path::PathBuf;
 use clap::{Args, Command, CommandFactory, Parser, Subcommand};
 
 pub use asking::Classify;
+pub use keys::{Keys, KeysAsked};
 pub use learning::{Evaluate, Train};
 pub use measuring::{Bench, BenchModel, BenchServer};
 pub use operating::{AsJson, Completions, Dead, DeadJobs, DeadList, Doctor, Queue, complete};
@@ -97,6 +99,8 @@ pub enum Role {
     /// Tells how much waits on the queue, and takes it back
     #[command(subcommand)]
     Queue(Queue),
+    /// Makes, lists and revokes the keys by which a server knows its clients
+    Keys(Keys),
     /// Looks at all that serving needs, and says what is wrong and what to do
     Doctor(Doctor),
     /// Prints what a shell needs to complete this command line

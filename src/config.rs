@@ -34,6 +34,8 @@ pub struct Config {
     pub results: store::Settings,
     /// The front end.
     pub http: http::Settings,
+    /// Who may ask, and how often.
+    pub access: http::AccessSettings,
     /// Calls that clients may order.
     pub callbacks: http::CallbackSettings,
     /// From uploads to pictures.
@@ -57,6 +59,7 @@ impl Default for Config {
             queue: broker::Settings::default(),
             results: store::Settings::default(),
             http: http::Settings::default(),
+            access: http::AccessSettings::default(),
             callbacks: http::CallbackSettings::default(),
             digit: digit::Settings::default(),
             work: worker::Settings::default(),
@@ -204,6 +207,13 @@ impl Config {
     pub fn apply_serve(&mut self, flags: &cli::Serve) -> Result<(), ConfigError> {
         if let Some(bind) = &flags.bind {
             self.http.bind = parse("--bind", bind)?;
+        }
+        if let Some(keys) = &flags.api_keys {
+            self.access.api_keys = Some(keys.clone());
+        }
+        self.access.public_without_keys |= flags.public_without_keys;
+        if let Some(rate) = flags.requests_per_second {
+            self.access.requests_per_second = rate;
         }
         if let Some(workers) = flags.workers {
             self.model.workers = Some(workers);

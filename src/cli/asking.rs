@@ -31,6 +31,9 @@ pub struct Classify {
     /// The front end's address [default: http://127.0.0.1:8000]
     #[arg(long, env = "MNISTQ_SERVER", value_name = "URL")]
     pub server: Option<String>,
+    /// The key that the server knows us by; best given as the variable
+    #[arg(long, env = "MNISTQ_API_KEY", value_name = "KEY", hide_env_values = true)]
+    pub api_key: Option<String>,
     /// Classify in this process, with no server
     #[arg(long, env = "MNISTQ_LOCAL", value_parser = BoolishValueParser::new())]
     pub local: bool,

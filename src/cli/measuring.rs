@@ -65,6 +65,9 @@ pub struct BenchServer {
         value_name = "URL"
     )]
     pub url: String,
+    /// The key that the server knows us by; best given as the variable
+    #[arg(long, env = "MNISTQ_API_KEY", value_name = "KEY", hide_env_values = true)]
+    pub api_key: Option<String>,
     /// Requests in flight
     #[arg(long, env = "MNISTQ_CONCURRENCY", default_value_t = 64, value_name = "N")]
     pub concurrency: usize,

@@ -3,18 +3,28 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use clap::builder::BoolishValueParser;
 
 /// `mnistq serve`
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   mnistq serve
-  mnistq serve --bind 0.0.0.0:8000
+  mnistq serve --bind 0.0.0.0:8000 --api-keys keys
   mnistq serve --broker amqp://user:password@rabbit --store redis://redis")]
 pub struct Serve {
     /// Address to listen on; port 0 picks a free one [default: 127.0.0.1:8000]
     #[arg(long, env = "MNISTQ_BIND", value_name = "ADDRESS")]
     pub bind: Option<String>,
+    /// File of API keys, as `mnistq keys add` writes it; changes are taken over [default: none, everybody may ask]
+    #[arg(long, env = "MNISTQ_API_KEYS", value_name = "FILE")]
+    pub api_keys: Option<PathBuf>,
+    /// Listen on an address that other machines can reach, though there are no keys
+    #[arg(long, env = "MNISTQ_PUBLIC_WITHOUT_KEYS", value_parser = BoolishValueParser::new())]
+    pub public_without_keys: bool,
+    /// Requests a second of each key, or without keys of each address; 0: no limit [default: 0]
+    #[arg(long, env = "MNISTQ_REQUESTS_PER_SECOND", value_name = "N")]
+    pub requests_per_second: Option<u32>,
     /// Workers inside this process [default: 1 if the queue is embedded, else 0]
     #[arg(long, env = "MNISTQ_WORKERS", value_name = "N")]
     pub workers: Option<u16>,

@@ -5,17 +5,18 @@
 
 use std::time::{Duration, SystemTime};
 
-use actix_web::http::header::HeaderMap;
+use actix_web::HttpRequest;
 use actix_web::web::{self, Bytes};
 use sha2::{Digest, Sha256};
 
+use super::access::Caller;
 use super::error::ApiError;
 use super::lifetimes::{self, CANCEL_AFTER, RESULT_TTL};
 use super::state::State;
 use super::{Settings, idempotency};
 use crate::broker::PublishError;
 use crate::job::{Job, JobId, Picture};
-use crate::store::{Claim, Entry};
+use crate::store::{Claim, Entry, Reservation};
 
 /// What holds for all pictures of a request.
 #[derive(Clone)]
@@ -30,28 +31,41 @@ pub struct Terms {
     pub key: Option<String>,
     /// Where each outcome goes.
     pub callback_url: Option<String>,
+    /// Who alone may know of it.
+    pub owner: Option<String>,
 }
 
 impl Terms {
-    /// Of a request that comes now, has no key and asks for nothing.
-    pub fn now(settings: &Settings) -> Self {
+    /// Of a request that comes now, and asks for nothing special.
+    pub fn now(request: &HttpRequest, settings: &Settings) -> Self {
         Self {
             accepted_at: SystemTime::now(),
             deadline: settings.deadline(),
             result_ttl: settings.result_ttl(),
             key: None,
             callback_url: None,
+            owner: Caller::of(request).name().map(str::to_owned),
         }
     }
 
-    /// Of a request that comes now and has these headers.
-    pub fn of(headers: &HeaderMap, settings: &Settings) -> Result<Self, ApiError> {
+    /// Of a request that comes now, by its headers.
+    pub fn of(request: &HttpRequest, settings: &Settings) -> Result<Self, ApiError> {
+        let headers = request.headers();
+        let terms = Self::now(request, settings);
         Ok(Self {
             deadline: lifetimes::asked(headers, CANCEL_AFTER, settings.deadline())?,
             result_ttl: lifetimes::asked(headers, RESULT_TTL, settings.result_ttl())?,
-            key: idempotency::key(headers)?,
-            ..Self::now(settings)
+            key: idempotency::key(headers)?.map(|key| terms.own(key)),
+            ..terms
         })
+    }
+
+    /// A key as its client's alone: another may use the same one.
+    fn own(&self, key: String) -> String {
+        match &self.owner {
+            Some(owner) => format!("@{owner}/{key}"),
+            None => key,
+        }
     }
 
     /// Of one picture of several: a request's key stands for each of them by its place.
@@ -92,7 +106,10 @@ pub async fn queue(state: &State, picture: Picture, source: Bytes, terms: Terms)
     };
     state
         .store
-        .reserve(id, terms.deadline, job.result_ttl)
+        .reserve(&Reservation {
+            owner: terms.owner,
+            ..Reservation::new(id, terms.deadline, job.result_ttl)
+        })
         .await
         .map_err(ApiError::Store)?;
     // Before the id is given out, like the job itself.

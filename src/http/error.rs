@@ -14,12 +14,13 @@ use actix_multipart::MultipartError;
 use actix_web::body::{BodySize, MessageBody};
 use actix_web::error::PayloadError;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ALLOW, RETRY_AFTER};
+use actix_web::http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::web::{Bytes, Payload};
 use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::access::Standing;
 use super::form;
 use crate::broker::BrokerError;
 use crate::digit::ReadError;
@@ -98,6 +99,12 @@ pub enum ApiError {
         /// The limit.
         limit: usize,
     },
+    /// The request has no key, or none that is let in.
+    #[error("this server takes requests with a key that it knows: `Authorization: Bearer KEY`")]
+    NoAccess,
+    /// The client asks more often than it may.
+    #[error("too many requests: come back later")]
+    TooOften(Standing),
     /// Too many uploads are being received or decoded.
     #[error("too many uploads at this moment: nothing was queued, come back later")]
     Busy,
@@ -205,6 +212,8 @@ impl ApiError {
             Self::Form(_) => (400, "/problems/bad-form", "Unreadable form"),
             Self::NoFile => (400, "/problems/no-file", "No file in the form"),
             Self::TooManyFiles { .. } => (422, "/problems/too-many-files", "Too many files"),
+            Self::NoAccess => (401, "/problems/no-access", "No access"),
+            Self::TooOften(_) => (429, "/problems/too-often", "Too many requests"),
             Self::Busy => (503, "/problems/busy", "Busy"),
             Self::Full { .. } => (429, "/problems/queue-full", "Queue full"),
             Self::Broker(_) => (503, "/problems/queue-unavailable", "Queue unavailable"),
@@ -227,6 +236,7 @@ impl ApiError {
         match self {
             Self::Busy | Self::Late => Some(RETRY_BUSY),
             Self::Full { retry_after_s } => Some(*retry_after_s),
+            Self::TooOften(standing) => Some(standing.reset_s),
             Self::Broker(_) | Self::Store(_) | Self::Unconfirmed { .. } => Some(RETRY_AWAY),
             _ => None,
         }
@@ -263,9 +273,14 @@ impl ApiError {
         if let Some(seconds) = self.retry_after() {
             response.insert_header((RETRY_AFTER, seconds));
         }
-        if let Self::Method { allowed } = self {
-            response.insert_header((ALLOW, *allowed));
-        }
+        match self {
+            Self::Method { allowed } => response.insert_header((ALLOW, *allowed)),
+            Self::NoAccess => response.insert_header((WWW_AUTHENTICATE, "Bearer")),
+            Self::TooOften(standing) => response
+                .insert_header(standing.policy())
+                .insert_header(standing.state()),
+            _ => &mut response,
+        };
         response
     }
 }

@@ -48,7 +48,7 @@ enum Step {
     )
 )]
 pub async fn follow(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, ApiError> {
-    let id = requested(&request)?;
+    let id = requested(&request, &state).await?;
     let shown = Shown::of(&request)?;
     let Some(entry) = state.store.fetch(id).await.map_err(ApiError::Store)? else {
         return Err(unknown(&state, id));

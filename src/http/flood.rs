@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use actix_web::HttpResponse;
 use actix_web::web::{Bytes, Data, Query};
+use actix_web::{HttpRequest, HttpResponse};
 use futures_util::StreamExt;
 use futures_util::stream::iter;
 use serde::{Deserialize, Serialize};
@@ -56,12 +56,16 @@ struct Flooded {
         (status = 422, description = "More than the operator allows", body = Problem, content_type = PROBLEM),
     )
 )]
-pub async fn flood(asked: Query<Asked>, state: Data<State>) -> Result<HttpResponse, ApiError> {
+pub async fn flood(
+    request: HttpRequest,
+    asked: Query<Asked>,
+    state: Data<State>,
+) -> Result<HttpResponse, ApiError> {
     let limit = state.settings.flood;
     if asked.n == 0 || asked.n > limit {
         return Err(ApiError::Flood { limit });
     }
-    let terms = Terms::now(&state.settings);
+    let terms = Terms::now(&request, &state.settings);
     let digits = DIGITS.iter().cycle().take(asked.n as usize);
     let accepting = digits.map(|digit| accept(&state, Bytes::from_static(digit), terms.clone()));
     let accepted: Vec<_> = iter(accepting).buffer_unordered(AT_ONCE).collect().await;

@@ -4,8 +4,10 @@
 //! Knows the seams and the reader, and nothing of models or workers.
 
 mod accept;
+mod access;
 mod answer;
 mod body;
+mod browsers;
 mod callback;
 mod decode;
 mod error;
@@ -42,6 +44,7 @@ use actix_web::{App, HttpServer, web};
 use tokio::net::TcpSocket;
 use tokio_util::sync::CancellationToken;
 
+pub use access::{Access, AccessError, ApiKey, InvalidKeys, KeyLine, Keys, Settings as AccessSettings};
 pub use callback::{Courier, Secret, Settings as CallbackSettings};
 pub use kserve::Offer;
 pub use settings::Settings;
@@ -63,6 +66,8 @@ pub struct FrontEnd {
     pub offer: Offer,
     /// Who makes callbacks; none: they are off.
     pub courier: Option<Arc<Courier>>,
+    /// Whom it lets ask.
+    pub access: Access,
     /// Limits.
     pub settings: Settings,
 }
@@ -135,17 +140,23 @@ pub async fn serve(
     };
     tokio::select! {
         ended = &mut server => return ended.map_err(HttpError::Serve).and(Err(HttpError::Ended)),
-        ((), (), ()) = async { tokio::join!(told, pace::watch(&state), make_calls(&state, &shutdown)) } => {}
+        ((), ()) = async { tokio::join!(told, work_beside(&state, &shutdown)) } => {}
     }
     // The order is given by the call; what it returns waits for its end, and so does the server.
     drop(server.handle().stop(true));
     server.await.map_err(HttpError::Serve)
 }
 
-async fn make_calls(state: &State, shutdown: &CancellationToken) {
-    if let Some(courier) = &state.courier {
-        let _ = shutdown.run_until_cancelled(Arc::clone(courier).run()).await;
-    }
+/// What goes on beside the requests, until the front end is told to stop.
+async fn work_beside(state: &State, shutdown: &CancellationToken) {
+    let calls = async {
+        match &state.courier {
+            Some(courier) => Arc::clone(courier).run().await,
+            None => std::future::pending().await,
+        }
+    };
+    let work = async { tokio::join!(pace::watch(state), state.access.watch(), calls) };
+    let _ = shutdown.run_until_cancelled(work).await;
 }
 
 fn start(listener: TcpListener, state: &web::Data<State>) -> Result<Server, HttpError> {
@@ -155,7 +166,14 @@ fn start(listener: TcpListener, state: &web::Data<State>) -> Result<Server, Http
     };
     let max_connections = state.settings.max_connections.div_ceil(threads);
     let state = state.clone();
-    let server = HttpServer::new(move || App::new().app_data(state.clone()).configure(routes::register))
+    let app = move || {
+        App::new()
+            .app_data(state.clone())
+            .configure(routes::register)
+            .wrap(browsers::headers())
+            .wrap(browsers::origins(state.access.origins()))
+    };
+    let server = HttpServer::new(app)
         .workers(threads)
         .max_connections(max_connections)
         .tcp_nodelay(true)

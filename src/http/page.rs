@@ -10,9 +10,10 @@ use super::routes::resource;
 type File = (&'static str, &'static [u8], &'static str);
 
 #[rustfmt::skip]
-const FILES: [File; 17] = [
+const FILES: [File; 18] = [
     ("/", include_bytes!("page/index.html"), "text/html; charset=utf-8"),
     ("/page.css", include_bytes!("page/page.css"), "text/css; charset=utf-8"),
+    ("/asking.js", include_bytes!("page/asking.js"), "text/javascript; charset=utf-8"),
     ("/page.js", include_bytes!("page/page.js"), "text/javascript; charset=utf-8"),
     ("/docs", include_bytes!("page/docs.html"), "text/html; charset=utf-8"),
     ("/docs.css", include_bytes!("page/docs.css"), "text/css; charset=utf-8"),

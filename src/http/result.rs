@@ -4,6 +4,7 @@ use actix_web::http::header::{CACHE_CONTROL, HeaderName, RETRY_AFTER};
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 
+use super::access::Caller;
 use super::answer::{Answer, Shown, server_timing};
 use super::error::{ApiError, PROBLEM, Problem};
 use super::prefer;
@@ -38,7 +39,7 @@ pub const NO_STORE: (HeaderName, &str) = (CACHE_CONTROL, "no-store");
     )
 )]
 pub async fn fetch(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, ApiError> {
-    let id = requested(&request)?;
+    let id = requested(&request, &state).await?;
     let shown = Shown::of(&request)?;
     let mut response = HttpResponse::Ok();
     let known = match prefer::wait(request.headers(), state.settings.max_wait()) {
@@ -93,7 +94,7 @@ impl State {
     )
 )]
 pub async fn delete(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, ApiError> {
-    let id = requested(&request)?;
+    let id = requested(&request, &state).await?;
     let mut known = state.store.fetch(id).await.map_err(ApiError::Store)?;
     if known == Some(Entry::Queued) {
         cancel(&state, id).await?;
@@ -126,10 +127,17 @@ pub async fn cancel(state: &State, id: JobId) -> Result<(), ApiError> {
         .map_err(ApiError::Store)
 }
 
-/// The id that a request is about; a text that is none was never issued.
-pub fn requested(request: &HttpRequest) -> Result<JobId, ApiError> {
+/// The id that a request is about; a text that is none was never issued, and of somebody else's nothing is known.
+pub async fn requested(request: &HttpRequest, state: &State) -> Result<JobId, ApiError> {
     let text = request.match_info().get("id").unwrap_or_default();
-    text.parse().map_err(|_| ApiError::UnknownId)
+    let id = text.parse().map_err(|_| ApiError::UnknownId)?;
+    if let Some(name) = Caller::of(request).name() {
+        let owner = state.store.owner(id).await.map_err(ApiError::Store)?;
+        if owner.as_deref() != Some(name) {
+            return Err(unknown(state, id));
+        }
+    }
+    Ok(id)
 }
 
 /// Why nothing is known of an id: its own time tells whether its result may have expired.

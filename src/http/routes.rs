@@ -1,8 +1,10 @@
 //! Which path and method is answered by whom; everything else is a problem document too.
 
+use actix_web::middleware::from_fn;
 use actix_web::web::{self, Payload, QueryConfig, ServiceConfig};
 use actix_web::{HttpResponse, Resource};
 
+use super::access::guard;
 use super::error::{ApiError, refuse};
 use super::{events, flood, health, kserve, live, normalize, openapi, page, result, upload};
 
@@ -11,14 +13,13 @@ pub fn register(config: &mut ServiceConfig) {
     let unread = QueryConfig::default().error_handler(|error, _| ApiError::Query(error.to_string()).into());
     config
         .app_data(unread)
-        .service(resource("/classify", "POST").route(web::post().to(upload::classify)))
-        .service(
-            resource("/result/{id}", "GET, HEAD, DELETE")
-                .route(web::get().to(result::fetch))
-                .route(web::head().to(result::fetch))
-                .route(web::delete().to(result::delete)),
-        )
-        .service(resource("/result/{id}/events", "GET").route(web::get().to(events::follow)))
+        .configure(register_open)
+        .service(web::scope("").wrap(from_fn(guard)).configure(register_guarded));
+}
+
+/// What needs no key: signs of life, for those who start and stop processes, and what is the same everywhere.
+fn register_open(config: &mut ServiceConfig) {
+    config
         .service(
             resource("/livez", "GET, HEAD")
                 .route(web::get().to(health::live))
@@ -29,16 +30,29 @@ pub fn register(config: &mut ServiceConfig) {
                 .route(web::get().to(health::ready))
                 .route(web::head().to(health::ready)),
         )
-        .service(resource("/normalize", "POST").route(web::post().to(normalize::normalize)))
-        .service(resource("/live", "GET").route(web::get().to(live::follow)))
-        .service(resource("/flood", "POST").route(web::post().to(flood::flood)))
         .service(
             resource("/openapi.json", "GET, HEAD")
                 .route(web::get().to(openapi::serve))
                 .route(web::head().to(openapi::serve)),
         )
+        .configure(kserve::register_open)
+        .configure(page::register);
+}
+
+fn register_guarded(config: &mut ServiceConfig) {
+    config
+        .service(resource("/classify", "POST").route(web::post().to(upload::classify)))
+        .service(
+            resource("/result/{id}", "GET, HEAD, DELETE")
+                .route(web::get().to(result::fetch))
+                .route(web::head().to(result::fetch))
+                .route(web::delete().to(result::delete)),
+        )
+        .service(resource("/result/{id}/events", "GET").route(web::get().to(events::follow)))
+        .service(resource("/normalize", "POST").route(web::post().to(normalize::normalize)))
+        .service(resource("/live", "GET").route(web::get().to(live::follow)))
+        .service(resource("/flood", "POST").route(web::post().to(flood::flood)))
         .configure(kserve::register)
-        .configure(page::register)
         .default_service(web::to(async |unread: Payload| {
             refuse(&ApiError::NoRoute, unread)
         }));

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use super::access::Access;
 use super::body::Limits;
 use super::decode::Decoder;
 use super::health::Readiness;
@@ -28,6 +29,8 @@ pub struct State {
     pub room: Arc<Semaphore>,
     /// Who makes callbacks; none: they are off.
     pub courier: Option<Arc<Courier>>,
+    /// Whom it lets ask.
+    pub access: Access,
     /// What clients of the Open Inference Protocol find.
     pub offer: Offer,
     /// Limits.
@@ -51,6 +54,7 @@ impl State {
             reader,
             offer,
             courier,
+            access,
             settings,
         } = front_end;
         let room = settings.max_buffered_bytes.min(Semaphore::MAX_PERMITS);
@@ -59,6 +63,7 @@ impl State {
             store,
             decoder: Decoder::new(reader, cores),
             courier,
+            access,
             room: Arc::new(Semaphore::new(room)),
             offer,
             settings,

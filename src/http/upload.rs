@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::accept::{Terms, accept};
+use super::access::Caller;
 use super::answer::{Answer, Shown};
 use super::body::{self, Body};
 use super::error::{ApiError, PROBLEM, Problem, refuse};
@@ -105,7 +106,7 @@ struct Refused {
         (status = 413, description = "Too large", body = Problem, content_type = PROBLEM),
         (status = 415, description = "Not an image", body = Problem, content_type = PROBLEM),
         (status = 422, description = "Too many pixels or files, nothing to see, another picture under this key, or a callback that may not be made", body = Problem, content_type = PROBLEM),
-        (status = 429, description = "The queue is full", body = Problem, content_type = PROBLEM),
+        (status = 429, description = "The queue is full, or too many requests", body = Problem, content_type = PROBLEM),
         (status = 503, description = "Queue or store are away, or too many uploads are in hand", body = Problem, content_type = PROBLEM),
     )
 )]
@@ -121,9 +122,11 @@ async fn take(request: &HttpRequest, payload: &mut Payload, state: &State) -> Re
     let shown = Shown::of(request)?;
     let terms = Terms {
         callback_url: callback_url(request, state)?,
-        ..Terms::of(headers, &state.settings)?
+        ..Terms::of(request, &state.settings)?
     };
     let (mut uploads, body) = collect(headers, payload, state).await?;
+    let further = uploads.len().saturating_sub(1);
+    state.access.charge(&Caller::of(request), further)?;
     let only = match uploads.pop() {
         Some(only) if uploads.is_empty() => only,
         last => {

@@ -14,6 +14,7 @@ use crate::broker::Buried;
 use crate::cli::{Dead, DeadJobs};
 use crate::config::Config;
 use crate::job::{Job, JobId, Picture};
+use crate::store::Reservation;
 use crate::terminal;
 
 /// Does what is asked, and closes.
@@ -75,7 +76,11 @@ async fn replay(seams: &Seams, jobs: &DeadJobs, deadline: Duration) -> anyhow::R
             ..job
         };
         // In this order a crash leaves the job in both places, and never in none.
-        seams.store.reserve(job.id, deadline, job.result_ttl).await?;
+        let reservation = Reservation {
+            owner: seams.store.owner(id).await?,
+            ..Reservation::new(job.id, deadline, job.result_ttl)
+        };
+        seams.store.reserve(&reservation).await?;
         if let Err(error) = seams.broker.publish(&job, deadline).await {
             // A reservation that stays says nothing to anybody, and expires.
             let _ = seams.store.release(job.id).await;

@@ -8,6 +8,7 @@ mod dead;
 mod doctor;
 mod drawing;
 mod evaluate;
+mod keys;
 mod mnist;
 mod open_files;
 mod queue;
@@ -51,6 +52,7 @@ fn run(asked: CommandLine, config: Config, service: &Service) -> anyhow::Result<
         Role::Classify(flags) => runtime.block_on(classify::run(&flags, config)),
         Role::Dead(asked) => runtime.block_on(dead::run(&asked, config)).map(done),
         Role::Queue(asked) => runtime.block_on(queue::run(&asked, config)).map(done),
+        Role::Keys(asked) => keys::run(&asked, &config).map(done),
         Role::Doctor(flags) => runtime.block_on(doctor::run(&flags, &asked.shared, config)),
         Role::Completions(asked) => {
             let written = cli::complete(&asked, &mut std::io::stdout());

@@ -13,7 +13,7 @@ use tokio::time::sleep;
 use super::seams::Seams;
 use crate::broker::{Broker, BrokerError, Buried, Consumer, PublishError};
 use crate::job::{Job, JobId};
-use crate::store::{Claim, Entry, Finished, ResultStore, StoreError};
+use crate::store::{Claim, Entry, Finished, Reservation, ResultStore, StoreError};
 
 /// The variable that names a sabotage.
 pub const VARIABLE: &str = "MNISTQ_SABOTAGE";
@@ -129,8 +129,12 @@ struct SabotagedStore {
 
 #[async_trait]
 impl ResultStore for SabotagedStore {
-    async fn reserve(&self, id: JobId, deadline: Duration, ttl: Duration) -> Result<(), StoreError> {
-        self.inner.reserve(id, deadline, ttl).await
+    async fn reserve(&self, reservation: &Reservation) -> Result<(), StoreError> {
+        self.inner.reserve(reservation).await
+    }
+
+    async fn owner(&self, id: JobId) -> Result<Option<String>, StoreError> {
+        self.inner.owner(id).await
     }
 
     async fn claim(&self, key: &str, claim: Claim, ttl: Duration) -> Result<Claim, StoreError> {

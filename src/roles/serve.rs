@@ -13,8 +13,8 @@ use super::open_files::OpenFiles;
 use super::seams::Seams;
 use super::work::start_worker;
 use crate::cli;
-use crate::config::Config;
-use crate::http::{self, Courier, FrontEnd};
+use crate::config::{Config, ConfigError};
+use crate::http::{self, Access, Courier, FrontEnd};
 use crate::shutdown;
 
 /// Serves until a signal.
@@ -22,6 +22,18 @@ pub async fn run(flags: &cli::Serve, mut config: Config, service: &Service) -> a
     config.apply_serve(flags)?;
     let shutdown = shutdown::on_signal().context("signals can't be handled")?;
     OpenFiles::raised_for(config.http.max_connections).warn();
+    if config.access.exposes(config.http.bind) {
+        let message = format!(
+            "other machines can reach {}, and there are no keys: give --api-keys FILE (`mnistq keys add NAME` makes \
+             one), or say --public-without-keys",
+            config.http.bind
+        );
+        return Err(ConfigError::Flag {
+            flag: "--bind",
+            message,
+        }
+        .into());
+    }
     let listener = http::bind(config.http.bind)
         .context("take another address with --bind, or stop what listens there")?;
     serve(listener, &config, service, shutdown).await
@@ -59,6 +71,7 @@ pub async fn serve(
         reader: (service.reader)(config),
         offer: service.offer.clone(),
         courier: courier.map(Arc::new),
+        access: Access::open(&config.access)?,
         settings: config.http.clone(),
     };
     let http = http::serve(listener, front_end, shutdown.clone());

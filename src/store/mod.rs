@@ -24,9 +24,12 @@ use crate::job::{JobId, Outcome};
 /// - Nothing fails for longer than the server is away; lost connections are rebuilt without end.
 #[async_trait]
 pub trait ResultStore: Send + Sync {
-    /// Notes that this id was issued: it reads as queued until it is finished, or until its `deadline`, from now on,
-    /// has passed. That it expired is told for `ttl` after.
-    async fn reserve(&self, id: JobId, deadline: Duration, ttl: Duration) -> Result<(), StoreError>;
+    /// Notes that an id was issued: it reads as queued until it is finished, or until its deadline, from now on,
+    /// has passed. That it expired is told for its time to live after.
+    async fn reserve(&self, reservation: &Reservation) -> Result<(), StoreError>;
+
+    /// Whose job it is, as it was reserved; none if it is nobody's, or nothing is known of it.
+    async fn owner(&self, id: JobId) -> Result<Option<String>, StoreError>;
 
     /// Notes what a client's key stands for, for `ttl`. The first claim wins: the answer is the one that holds.
     async fn claim(&self, key: &str, claim: Claim, ttl: Duration) -> Result<Claim, StoreError>;
@@ -76,6 +79,32 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             prefix: "mnistq".to_owned(),
+        }
+    }
+}
+
+/// What is noted of a job before it is queued.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reservation {
+    /// Which.
+    pub id: JobId,
+    /// How long it may wait for its outcome.
+    pub deadline: Duration,
+    /// How long its outcome is kept.
+    pub ttl: Duration,
+    /// Who alone may know of it; none: whoever has its id.
+    pub owner: Option<String>,
+}
+
+impl Reservation {
+    /// Of a job that is nobody's.
+    #[must_use]
+    pub fn new(id: JobId, deadline: Duration, ttl: Duration) -> Self {
+        Self {
+            id,
+            deadline,
+            ttl,
+            owner: None,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The store for many machines: Redis or Valkey, through fred.
 //!
 //! Of a job there are three keys: that it is queued, which ends with its deadline; that it was issued, which outlives
-//! that; and its outcome. So the first outcome wins by `SET NX` alone, every write may be repeated, and only Redis's
+//! that; and its outcome. A fourth says whose it is, if it is somebody's. So the first outcome wins by `SET NX` alone, every write may be repeated, and only Redis's
 //! clock decides. Whoever waits is woken by a published message, and looks again by itself in case it is lost.
 
 mod connect;
@@ -25,7 +25,7 @@ use tokio_util::task::AbortOnDropHandle;
 use self::connect::Links;
 use self::look::Found;
 use super::waiters::Waiters;
-use super::{Claim, Entry, Finished, ResultStore, Settings, StoreError};
+use super::{Claim, Entry, Finished, Reservation, ResultStore, Settings, StoreError};
 use crate::address::ServerUrl;
 use crate::job::{JobId, Outcome};
 
@@ -113,6 +113,11 @@ impl RedisStore {
         format!("{}:i:{id}", self.prefix)
     }
 
+    /// Holds the name of the owner, as long as anything may be known of the job.
+    fn owned(&self, id: JobId) -> String {
+        format!("{}:o:{id}", self.prefix)
+    }
+
     fn result(&self, id: JobId) -> String {
         format!("{}:r:{id}", self.prefix)
     }
@@ -120,20 +125,36 @@ impl RedisStore {
 
 #[async_trait]
 impl ResultStore for RedisStore {
-    async fn reserve(&self, id: JobId, deadline: Duration, ttl: Duration) -> Result<(), StoreError> {
-        let (known_for, told_ms) = (deadline.saturating_add(ttl), milliseconds(ttl));
+    async fn reserve(&self, reservation: &Reservation) -> Result<(), StoreError> {
+        let Reservation {
+            id,
+            deadline,
+            ttl,
+            owner,
+        } = reservation;
+        let (known_for, told_ms) = (deadline.saturating_add(*ttl), milliseconds(*ttl));
         let if_new = || Some(SetOptions::NX);
         let reserve = async {
-            let both = self.links.client.pipeline();
-            let () = both
-                .set(self.issued(id), told_ms, expiration(known_for), if_new(), false)
+            let all = self.links.client.pipeline();
+            if let Some(owner) = owner {
+                let () = all
+                    .set(self.owned(*id), owner, expiration(known_for), if_new(), false)
+                    .await?;
+            }
+            let () = all
+                .set(self.issued(*id), told_ms, expiration(known_for), if_new(), false)
                 .await?;
-            let () = both
-                .set(self.queued(id), MARK, expiration(deadline), if_new(), false)
+            let () = all
+                .set(self.queued(*id), MARK, expiration(*deadline), if_new(), false)
                 .await?;
-            both.all::<Value>().await
+            all.all::<Value>().await
         };
         self.exchange(reserve).await.map(drop)
+    }
+
+    async fn owner(&self, id: JobId) -> Result<Option<String>, StoreError> {
+        let owner = self.links.client.get::<Option<String>, _>(self.owned(id));
+        self.exchange(owner).await
     }
 
     async fn claim(&self, key: &str, claim: Claim, ttl: Duration) -> Result<Claim, StoreError> {
@@ -152,7 +173,7 @@ impl ResultStore for RedisStore {
     }
 
     async fn release(&self, id: JobId) -> Result<(), StoreError> {
-        let keys = vec![self.queued(id), self.issued(id)];
+        let keys = vec![self.queued(id), self.issued(id), self.owned(id)];
         let release = self.links.client.del::<i64, _>(keys);
         self.exchange(release).await.map(drop)
     }
@@ -211,8 +232,16 @@ impl ResultStore for RedisStore {
 
     async fn erase(&self, id: JobId) -> Result<bool, StoreError> {
         let keys = vec![self.result(id), self.queued(id), self.issued(id)];
-        let erase = self.links.client.del::<i64, _>(keys);
-        self.exchange(erase).await.map(|count| count > 0)
+        let erase = async {
+            let both = self.links.client.pipeline();
+            let () = both.del(keys).await?;
+            let () = both.del(self.owned(id)).await?;
+            both.all::<Vec<i64>>().await
+        };
+        // Its owner is known for longer than its outcome is.
+        self.exchange(erase)
+            .await
+            .map(|counts| counts.first().is_some_and(|count| *count > 0))
     }
 
     async fn check(&self) -> Result<(), StoreError> {

@@ -14,7 +14,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::waiters::Waiters;
-use super::{Claim, Entry, Finished, ResultStore, Settings, StoreError};
+use super::{Claim, Entry, Finished, Reservation, ResultStore, Settings, StoreError};
 use crate::database::{Database, DatabaseError};
 use crate::job::{JobId, Outcome};
 
@@ -51,16 +51,32 @@ impl SqliteStore {
 
 #[async_trait]
 impl ResultStore for SqliteStore {
-    async fn reserve(&self, id: JobId, deadline: Duration, ttl: Duration) -> Result<(), StoreError> {
+    async fn reserve(&self, reservation: &Reservation) -> Result<(), StoreError> {
+        let Reservation {
+            id,
+            deadline,
+            ttl,
+            owner,
+        } = reservation.clone();
         let (overdue, expires) = (expiry(deadline), expiry(deadline.saturating_add(ttl)));
         let reserve = move |connection: &Connection| {
-            let statement = "INSERT INTO results (id, deadline_ms, expires_ms) VALUES (?1, ?2, ?3)
+            let statement = "INSERT INTO results (id, owner, deadline_ms, expires_ms) VALUES (?1, ?2, ?3, ?4)
                 ON CONFLICT DO NOTHING";
             connection
                 .prepare_cached(statement)?
-                .execute(params![id.as_bytes(), overdue, expires])
+                .execute(params![id.as_bytes(), owner, overdue, expires])
         };
         Ok(self.database.write(reserve).await.map(drop)?)
+    }
+
+    async fn owner(&self, id: JobId) -> Result<Option<String>, StoreError> {
+        let find = |connection: &Connection| {
+            connection
+                .prepare_cached("SELECT owner FROM results WHERE id = ?1 AND expires_ms > ?2")?
+                .query_row(params![id.as_bytes(), now_ms()], |row| row.get(0))
+                .optional()
+        };
+        Ok(self.database.read(find)?.flatten())
     }
 
     async fn claim(&self, key: &str, claim: Claim, ttl: Duration) -> Result<Claim, StoreError> {

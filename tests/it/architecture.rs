@@ -41,6 +41,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
 
 /// Where each foreign crate may be used: starts of paths below `src/`.
 const OWNERS: &[(&str, &[&str])] = &[
+    ("actix_cors", &["http"]),
     ("actix_http", &["http"]),
     ("actix_multipart", &["http"]),
     ("actix_rt", &["http"]),
@@ -54,6 +55,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("fast_image_resize", &["digit"]),
     ("fred", &["store/redis"]),
     ("gemm", &["model", "train"]),
+    ("governor", &["http"]),
     ("image", &["digit", "train/report/picture"]),
     ("imageproc", &["digit"]),
     ("reqwest", &["http/callback", "roles", "train"]),

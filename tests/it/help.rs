@@ -104,6 +104,9 @@ impl Stage {
             .with_variable("MNISTQ_SECONDS", "0.2");
         home.write("config/mnistq/mnistq.toml", "[queue]\nqueue = \"help\"\n");
         home.write("digit.png", include_bytes!("../../src/roles/bench/seven.png"));
+        let digest = "9f86d081".repeat(8);
+        let keys = format!("alice {digest}\nbob {digest}\ncarol {digest}\n");
+        home.write("keys", keys);
         home.write("scans/three.jpg", picture("three.jpg"));
         home.write(
             "mine.safetensors",

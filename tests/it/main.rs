@@ -3,6 +3,7 @@
 
 mod harness;
 
+mod access;
 mod architecture;
 mod broker;
 mod callbacks;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use mnistq::job::{Failure, FailureCode, JobId, ModelName, Outcome, Prediction, Timings};
 use mnistq::store::outbox::Outbox;
-use mnistq::store::{Claim, Entry, Finished, ResultStore};
+use mnistq::store::{Claim, Entry, Finished, Reservation, ResultStore};
 
 use crate::harness::{eventually, stays_pending, within};
 
@@ -76,6 +76,8 @@ contract! {
         an_empty_batch_is_stored,
         a_late_reservation_does_not_hide_an_outcome,
         a_late_release_does_not_hide_an_outcome,
+        the_owner_of_a_job_is_known_as_long_as_its_outcome,
+        a_released_or_erased_job_has_no_owner,
     }
     lifetimes {
         an_outcome_is_kept_for_its_time_to_live,

@@ -19,8 +19,9 @@ use utoipa::ToSchema;
 use super::tensor::{self, Image, Output, Tensor, Wanted};
 use super::{Offer, Refused};
 use crate::http::accept::{self, Terms};
+use crate::http::access::Caller;
 use crate::http::body;
-use crate::http::error::{ApiError, PROBLEM, refuse_with};
+use crate::http::error::{ApiError, PROBLEM, Problem, refuse_with};
 use crate::http::page::DIGITS;
 use crate::http::prefer;
 use crate::http::result;
@@ -91,7 +92,7 @@ struct Asked {
         (status = 413, description = "Too large", body = Refused, content_type = PROBLEM),
         (status = 415, description = "A file is no image", body = Refused, content_type = PROBLEM),
         (status = 422, description = "Too many pixels or pictures, or it can't be classified", body = Refused, content_type = PROBLEM),
-        (status = 429, description = "The queue is full", body = Refused, content_type = PROBLEM),
+        (status = 429, description = "The queue is full, or too many requests", body = Problem, content_type = PROBLEM),
         (status = 503, description = "Queue or store are away", body = Refused, content_type = PROBLEM),
         (status = 504, description = "No answer in time", body = Refused, content_type = PROBLEM),
     )
@@ -116,7 +117,7 @@ async fn take(
 ) -> Result<HttpResponse, ApiError> {
     let headers = request.headers();
     let offer = state.offer.named(name)?.clone();
-    let mut terms = Terms::of(headers, &state.settings)?;
+    let mut terms = Terms::of(request, &state.settings)?;
     let asynchronous = prefer::respond_async(headers);
     let longest = state.settings.max_wait();
     let patience = prefer::wait(headers, longest).unwrap_or(longest);
@@ -137,6 +138,8 @@ async fn take(
     if asked.images.len() > limit {
         return Err(ApiError::TooManyFiles { limit });
     }
+    let further = asked.images.len().saturating_sub(1);
+    state.access.charge(&Caller::of(request), further)?;
     let ids = queue_all(state, asked.images, &terms).await?;
     if asynchronous {
         return Ok(accepted(model_name, asked.id, &ids));

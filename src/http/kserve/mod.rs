@@ -57,12 +57,17 @@ impl Offer {
     }
 }
 
-/// Registers its paths.
+/// Registers its signs of life.
+pub fn register_open(config: &mut ServiceConfig) {
+    config
+        .service(resource("/v2/health/live", "GET").route(web::get().to(live)))
+        .service(resource("/v2/health/ready", "GET").route(web::get().to(ready)));
+}
+
+/// Registers its other paths.
 pub fn register(config: &mut ServiceConfig) {
     config
         .service(resource("/v2", "GET").route(web::get().to(server)))
-        .service(resource("/v2/health/live", "GET").route(web::get().to(live)))
-        .service(resource("/v2/health/ready", "GET").route(web::get().to(ready)))
         .service(resource("/v2/models/{name}", "GET").route(web::get().to(model)))
         .service(resource("/v2/models/{name}/ready", "GET").route(web::get().to(model_ready)))
         .service(resource("/v2/models/{name}/infer", "POST").route(web::post().to(infer::infer)));

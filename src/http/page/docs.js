@@ -128,7 +128,7 @@ function operation(path, method, what) {
     try {
       const sent = body ? await body.body() : null;
       if (sent) headers["Content-Type"] = sent.type;
-      const response = await fetch(address, { method: method.toUpperCase(), headers, body: sent?.body, signal: running.signal });
+      const response = await request(address, { method: method.toUpperCase(), headers, body: sent?.body, signal: running.signal });
       const copy = response.clone();
       if (response.status === 202) copy.json().then(({ inference_id: id }) => { lastId = id ?? lastId; }, () => {});
       await show(response, answer);

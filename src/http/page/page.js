@@ -145,7 +145,7 @@ function forget() {
   turn += 1;
   events?.close();
   events = null;
-  if (waiting) fetch(`/result/${waiting}`, { method: "DELETE" }).catch(() => {});
+  if (waiting) request(`/result/${waiting}`, { method: "DELETE" }).catch(() => {});
   waiting = null;
   bars.forEach(({ row }, digit) => {
     measure(digit, null);
@@ -172,13 +172,13 @@ async function ask(blob) {
   showSeen(blob, current);
   let response;
   try {
-    response = await fetch("/classify", { method: "POST", body: blob });
+    response = await request("/classify", { method: "POST", body: blob });
   } catch {
     return away(current, () => ask(blob));
   }
   const body = await response.json().catch(() => ({}));
   if (!current()) {
-    if (body.inference_id) fetch(`/result/${body.inference_id}`, { method: "DELETE" }).catch(() => {});
+    if (body.inference_id) request(`/result/${body.inference_id}`, { method: "DELETE" }).catch(() => {});
     return;
   }
   if (response.status !== 202) return refused(response, body, current, () => ask(blob));
@@ -191,28 +191,25 @@ async function ask(blob) {
 }
 
 function follow(id, current, began, again) {
-  events = new EventSource(`/result/${id}/events`);
-  const mine = events;
-  const end = (handle) => (event) => {
-    mine.close();
-    if (!current()) return;
-    waiting = null;
-    handle(JSON.parse(event.data));
+  const endings = {
+    succeeded: (result) => succeeded(result, performance.now() - began),
+    failed: (result) => ended(result.error?.detail ?? "It failed."),
+    expired: () => ended("Nobody took it before its deadline. Is a worker running?"),
+    cancelled: () => ended("It was cancelled."),
   };
-  mine.addEventListener("succeeded", end((result) => succeeded(result, performance.now() - began)));
-  mine.addEventListener("failed", end((result) => ended(result.error?.detail ?? "It failed.")));
-  mine.addEventListener("expired", end(() => ended("Nobody took it before its deadline. Is a worker running?")));
-  mine.addEventListener("cancelled", end(() => ended("It was cancelled.")));
-  mine.onerror = () => {
-    // The browser comes back by itself, unless the server has refused it.
-    if (!current()) return mine.close();
-    trouble("The server does not answer. What was uploaded is kept: the answer comes once it is back.");
-    if (mine.readyState === EventSource.CLOSED) {
+  const mine = listen(`/result/${id}/events`, {
+    open: calm,
+    event: ({ event, data }) => {
+      if (!endings[event]) return;
       mine.close();
-      away(current, again);
-    }
-  };
-  mine.onopen = () => calm();
+      if (!current()) return;
+      waiting = null;
+      endings[event](JSON.parse(data));
+    },
+    lost: () => trouble("The server does not answer. What was uploaded is kept: the answer comes once it is back."),
+    refused: () => away(current, again),
+  });
+  events = mine;
 }
 
 function succeeded(result, total) {
@@ -238,7 +235,7 @@ function ended(words) {
 
 async function showSeen(blob, current) {
   try {
-    const response = await fetch("/normalize", { method: "POST", body: blob });
+    const response = await request("/normalize", { method: "POST", body: blob });
     if (!response.ok || !current()) return;
     const { width, height, pixels } = await response.json();
     const image = new ImageData(width, height);
@@ -306,26 +303,28 @@ function row(cells) {
   return row;
 }
 
-const live = new EventSource("/live");
-live.onmessage = (event) => {
-  const moment = JSON.parse(event.data);
-  chart("backlog", moment.backlog ?? 0, moment.backlog ?? "unknown");
-  chart("rate", moment.results_per_second, Math.round(moment.results_per_second));
-  chart("batch", moment.batch_size ?? 0, moment.batch_size ?? "–");
-  const rows = moment.workers.map(({ name, device, results, largest_batch }) => row([name, device, results, largest_batch]));
-  if (rows.length) element("workers").replaceChildren(...rows);
-  element("flood").hidden = moment.flood === 0;
-  element("flood-count").max = moment.flood;
-};
-live.onopen = () => { if (!waiting) calm(); };
-live.onerror = () => trouble("The server does not answer: is mnistq serve running? This page comes back with it.");
+listen("/live", {
+  event: ({ data }) => {
+    const moment = JSON.parse(data);
+    chart("backlog", moment.backlog ?? 0, moment.backlog ?? "unknown");
+    chart("rate", moment.results_per_second, Math.round(moment.results_per_second));
+    chart("batch", moment.batch_size ?? 0, moment.batch_size ?? "–");
+    const rows = moment.workers.map(({ name, device, results, largest_batch }) => row([name, device, results, largest_batch]));
+    if (rows.length) element("workers").replaceChildren(...rows);
+    element("flood").hidden = moment.flood === 0;
+    element("flood-count").max = moment.flood;
+  },
+  open: () => { if (!waiting) calm(); },
+  lost: () => trouble("The server does not answer: is mnistq serve running? This page comes back with it."),
+  refused: () => {},
+});
 
 element("flood").addEventListener("submit", async (event) => {
   event.preventDefault();
   const place = element("flooded");
   place.textContent = "…";
   try {
-    const response = await fetch(`/flood?n=${element("flood-count").valueAsNumber || 0}`, { method: "POST" });
+    const response = await request(`/flood?n=${element("flood-count").valueAsNumber || 0}`, { method: "POST" });
     const body = await response.json();
     if (!response.ok) {
       place.textContent = body.detail;

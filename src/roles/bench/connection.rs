@@ -33,12 +33,14 @@ pub enum Fate {
 /// A connection, reopened after an error.
 pub struct Connection {
     host: String,
+    /// The header by which the server knows us.
+    authorization: Option<String>,
     sender: Option<SendRequest<Full<Bytes>>>,
 }
 
 impl Connection {
     /// Connects to nothing yet.
-    pub fn new(url: &Url) -> anyhow::Result<Self> {
+    pub fn new(url: &Url, key: Option<&str>) -> anyhow::Result<Self> {
         if url.scheme() != "http" {
             bail!("{url}: only http:// can be measured");
         }
@@ -46,6 +48,7 @@ impl Connection {
         let port = url.port_or_known_default().context("the address has no port")?;
         Ok(Self {
             host: format!("{host}:{port}"),
+            authorization: key.map(|key| format!("Bearer {key}")),
             sender: None,
         })
     }
@@ -85,6 +88,10 @@ impl Connection {
         request: hyper::http::request::Builder,
         body: Bytes,
     ) -> anyhow::Result<(StatusCode, Value)> {
+        let request = match &self.authorization {
+            Some(authorization) => request.header(header::AUTHORIZATION, authorization),
+            None => request,
+        };
         let request = request
             .header(header::HOST, &self.host)
             .header("prefer", PREFER)

@@ -28,6 +28,7 @@ const AFTER_ERROR: Duration = Duration::from_millis(50);
 /// What all connections share.
 struct Plan {
     url: Url,
+    key: Option<String>,
     content_type: String,
     form: Bytes,
     start: Instant,
@@ -57,6 +58,7 @@ pub async fn run(flags: &cli::BenchServer) -> anyhow::Result<()> {
     let start = Instant::now();
     let plan = Arc::new(Plan {
         url: Url::parse(&flags.url).with_context(|| format!("{}: not an address", flags.url))?,
+        key: flags.api_key.clone(),
         content_type: format!("multipart/form-data; boundary={BOUNDARY}"),
         form: form(&picture),
         start,
@@ -82,7 +84,7 @@ pub async fn run(flags: &cli::BenchServer) -> anyhow::Result<()> {
 }
 
 async fn drive(plan: Arc<Plan>) -> anyhow::Result<Tally> {
-    let mut connection = Connection::new(&plan.url)?;
+    let mut connection = Connection::new(&plan.url, plan.key.as_deref())?;
     let mut tally = Tally::new()?;
     loop {
         let due = match plan.interval {

@@ -55,7 +55,7 @@ pub async fn run(flags: &cli::Classify, mut config: Config) -> anyhow::Result<Ex
         print_all(answers, style, &progress).await?
     } else {
         let timeout = Duration::from_secs(config.classify.timeout_s);
-        let server = Server::new(&config.classify.server, timeout)?;
+        let server = Server::new(&config.classify.server, flags.api_key.as_deref(), timeout)?;
         let (server, wish) = (&server, wish(flags));
         let answers = stream::iter(inputs)
             .map(|input| async move { (input.name(), ask(server, &input, wish).await) })

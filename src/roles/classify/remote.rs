@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
+use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Client, RequestBuilder, Response, StatusCode, Url, header};
 use serde::Deserialize;
 use serde_json::Value;
@@ -26,8 +27,9 @@ pub struct Server {
 }
 
 impl Server {
-    /// A client of the front end at `url`; each picture takes at most `timeout`. Connects to nothing yet.
-    pub fn new(url: &str, timeout: Duration) -> anyhow::Result<Self> {
+    /// A client of the front end at `url`, which knows us by `key`; each picture takes at most `timeout`. Connects to
+    /// nothing yet.
+    pub fn new(url: &str, key: Option<&str>, timeout: Duration) -> anyhow::Result<Self> {
         let base = if url.ends_with('/') {
             url.to_owned()
         } else {
@@ -36,8 +38,15 @@ impl Server {
         let url = Url::parse(&base).with_context(|| format!("--server {url}: not an http address"))?;
         // An error means that a provider is installed already.
         let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut headers = HeaderMap::new();
+        if let Some(key) = key {
+            let mut value = HeaderValue::from_str(&format!("Bearer {key}")).context("--api-key is no key")?;
+            value.set_sensitive(true);
+            headers.insert(header::AUTHORIZATION, value);
+        }
         let client = Client::builder()
             .user_agent(concat!("mnistq/", env!("CARGO_PKG_VERSION")))
+            .default_headers(headers)
             .build()?;
         Ok(Self { client, url, timeout })
     }
@@ -159,6 +168,7 @@ async fn refusal(response: Response) -> anyhow::Error {
     let status = response.status();
     let problem: Value = response.json().await.unwrap_or_default();
     match problem["detail"].as_str().or(problem["title"].as_str()) {
+        Some(detail) if status == StatusCode::UNAUTHORIZED => anyhow!("{detail}; give it with --api-key"),
         Some(detail) => anyhow!("{detail}"),
         None => anyhow!("the server answered {status}"),
     }

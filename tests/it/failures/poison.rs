@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use mnistq::broker::{Broker, LIVES, SUSPECT_AFTER};
 use mnistq::job::{FailureCode, Job, JobId, Outcome, Picture};
 use mnistq::model::{Model, ModelCard, ModelError};
-use mnistq::store::{Entry, ResultStore};
+use mnistq::store::{Entry, Reservation, ResultStore};
 use mnistq::worker::{Engine, Settings, Worker};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -128,7 +128,7 @@ async fn submit(broker: &Arc<dyn Broker>, store: &Arc<dyn ResultStore>, first: u
         accepted_at: SystemTime::now(),
         reading: Duration::from_micros(300),
     };
-    store.reserve(job.id, TTL, TTL).await.unwrap();
+    store.reserve(&Reservation::new(job.id, TTL, TTL)).await.unwrap();
     broker.publish(&job, TTL).await.unwrap();
     job.id
 }

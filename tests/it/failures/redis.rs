@@ -6,7 +6,7 @@ use std::time::Duration;
 use mnistq::address::{Address, ServerUrl};
 use mnistq::job::{Failure, FailureCode, JobId, Outcome};
 use mnistq::store::redis::RedisStore;
-use mnistq::store::{Entry, Finished, ResultStore, Settings, StoreError};
+use mnistq::store::{Entry, Finished, Reservation, ResultStore, Settings, StoreError};
 
 use crate::harness::process::free_port;
 use crate::harness::proxy::Proxy;
@@ -20,7 +20,10 @@ async fn a_store_reconnects_after_a_crash_of_redis_and_has_lost_nothing() {
     let mut redis = Redis::launch().await;
     let store = connect(&redis).await;
     let (done, queued) = (failed(), JobId::issue());
-    store.reserve(queued, LONG, LONG).await.unwrap();
+    store
+        .reserve(&Reservation::new(queued, LONG, LONG))
+        .await
+        .unwrap();
     finish(&store, &done).await;
     redis.kill();
     unavailable(&store, &done).await;
@@ -56,7 +59,7 @@ async fn a_waiter_is_told_that_redis_went_away() {
     let mut redis = Redis::launch().await;
     let store = connect(&redis).await;
     let id = JobId::issue();
-    store.reserve(id, LONG, LONG).await.unwrap();
+    store.reserve(&Reservation::new(id, LONG, LONG)).await.unwrap();
     let mut waiting = Box::pin(store.wait(id, LONG));
     assert!(stays_pending(&mut waiting).await, "it did not wait");
     redis.kill();
@@ -117,7 +120,7 @@ async fn a_full_redis_refuses_outcomes_until_it_has_room_and_still_hands_out_wha
     for answer in answers {
         assert!(answer.as_ref().is_err_and(full), "{answer:?}");
     }
-    let reserved = store.reserve(JobId::issue(), LONG, LONG).await;
+    let reserved = store.reserve(&Reservation::new(JobId::issue(), LONG, LONG)).await;
     assert!(reserved.as_ref().is_err_and(full), "{reserved:?}");
     let ready = store.check().await;
     assert!(ready.as_ref().is_err_and(full), "{ready:?}");
@@ -200,7 +203,11 @@ async fn unavailable(store: &Arc<dyn ResultStore>, known: &Finished) {
     let answers = [
         within("fetching ends", store.fetch(id)).await.map(drop),
         within("waiting ends", store.wait(id, LONG)).await.map(drop),
-        within("reserving ends", store.reserve(JobId::issue(), LONG, LONG)).await,
+        within(
+            "reserving ends",
+            store.reserve(&Reservation::new(JobId::issue(), LONG, LONG)),
+        )
+        .await,
         within("releasing ends", store.release(JobId::issue())).await,
         within("erasing ends", store.erase(JobId::issue()))
             .await

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use mnistq::broker::{Broker, BrokerError, Buried, Consumer, PublishError};
 use mnistq::http::FrontEnd;
 use mnistq::job::{Job, JobId};
-use mnistq::store::{Claim, Entry, Finished, ResultStore, StoreError};
+use mnistq::store::{Claim, Entry, Finished, Reservation, ResultStore, StoreError};
 use reqwest::multipart::Form;
 use serde_json::json;
 
@@ -72,7 +72,11 @@ struct NoStore;
 
 #[async_trait]
 impl ResultStore for NoStore {
-    async fn reserve(&self, _: JobId, _: Duration, _: Duration) -> Result<(), StoreError> {
+    async fn reserve(&self, _: &Reservation) -> Result<(), StoreError> {
+        Err(store_away())
+    }
+
+    async fn owner(&self, _: JobId) -> Result<Option<String>, StoreError> {
         Err(store_away())
     }
 

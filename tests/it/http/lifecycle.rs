@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use mnistq::broker::{Broker, BrokerError, Buried, Consumer, PublishError};
 use mnistq::http::{HttpError, bind};
 use mnistq::job::{Job, JobId};
-use mnistq::store::{Claim, Entry, Finished, ResultStore, StoreError};
+use mnistq::store::{Claim, Entry, Finished, Reservation, ResultStore, StoreError};
 use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, Semaphore};
@@ -65,8 +65,12 @@ struct WatchedStore {
 
 #[async_trait]
 impl ResultStore for WatchedStore {
-    async fn reserve(&self, id: JobId, deadline: Duration, ttl: Duration) -> Result<(), StoreError> {
-        self.inner.reserve(id, deadline, ttl).await
+    async fn reserve(&self, reservation: &Reservation) -> Result<(), StoreError> {
+        self.inner.reserve(reservation).await
+    }
+
+    async fn owner(&self, id: JobId) -> Result<Option<String>, StoreError> {
+        self.inner.owner(id).await
     }
 
     async fn claim(&self, key: &str, claim: Claim, ttl: Duration) -> Result<Claim, StoreError> {
@@ -210,7 +214,11 @@ async fn a_front_end_answers_for_jobs_that_another_one_took() {
     let served = Served::new();
     let id = JobId::issue();
     let minute = Duration::from_secs(60);
-    served.store.reserve(id, minute, minute).await.unwrap();
+    served
+        .store
+        .reserve(&Reservation::new(id, minute, minute))
+        .await
+        .unwrap();
     let response = served.get(&format!("/result/{}", id)).await;
     assert_eq!(response.json::<Value>().await.unwrap()["status"], "queued");
     served.finish(id, predicted(5)).await;

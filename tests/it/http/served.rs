@@ -9,7 +9,7 @@ use mnistq::broker::Broker;
 use mnistq::broker::sqlite::SqliteBroker;
 use mnistq::database::Database;
 use mnistq::digit::{ReadError, Reader};
-use mnistq::http::{FrontEnd, HttpError, Offer, Settings, bind, serve};
+use mnistq::http::{Access, FrontEnd, HttpError, Offer, Settings, bind, serve};
 use mnistq::job::{JobId, ModelName, Outcome, Picture, Prediction, Timings};
 use mnistq::store::sqlite::SqliteStore;
 use mnistq::store::{Finished, ResultStore};
@@ -54,6 +54,7 @@ impl Served {
             reader: Arc::new(WordReader),
             offer: Offer::default(),
             courier: None,
+            access: Access::default(),
             settings: Settings {
                 threads: 2,
                 ..Settings::default()
@@ -87,6 +88,7 @@ impl Served {
             reader: Arc::new(WordReader),
             offer: Offer::default(),
             courier: None,
+            access: Access::default(),
             settings: Settings::default(),
         };
         let serving = tokio::spawn(serve(listener, front_end, self.shutdown.clone()));

@@ -15,8 +15,8 @@ pub async fn a_job_that_is_not_finished_by_its_deadline_has_expired<R: Results>(
     let results = R::fresh().await;
     let store = results.open().await;
     let (late, other) = (JobId::issue(), JobId::issue());
-    store.reserve(late, SHORT, LONG).await.unwrap();
-    store.reserve(other, LONG, LONG).await.unwrap();
+    store.reserve(&Reservation::new(late, SHORT, LONG)).await.unwrap();
+    store.reserve(&Reservation::new(other, LONG, LONG)).await.unwrap();
     expires(&store, late).await;
     assert_eq!(store.fetch(other).await.unwrap(), Some(Entry::Queued));
 }
@@ -25,7 +25,10 @@ pub async fn an_answer_after_the_deadline_changes_nothing<R: Results>() {
     let results = R::fresh().await;
     let (front_end, worker) = (results.open().await, results.open().await);
     let id = JobId::issue();
-    front_end.reserve(id, SHORT, LONG).await.unwrap();
+    front_end
+        .reserve(&Reservation::new(id, SHORT, LONG))
+        .await
+        .unwrap();
     expires(&front_end, id).await;
     finish(&worker, id, &succeeded(3)).await;
     let entry = front_end.fetch(id).await.unwrap();
@@ -36,9 +39,12 @@ pub async fn an_answer_before_the_deadline_stays<R: Results>() {
     let results = R::fresh().await;
     let store = results.open().await;
     let (early, late) = (JobId::issue(), JobId::issue());
-    store.reserve(early, SHORT, LONG).await.unwrap();
+    store
+        .reserve(&Reservation::new(early, SHORT, LONG))
+        .await
+        .unwrap();
     finish(&store, early, &succeeded(3)).await;
-    store.reserve(late, SHORT, LONG).await.unwrap();
+    store.reserve(&Reservation::new(late, SHORT, LONG)).await.unwrap();
     expires(&store, late).await;
     let entry = store.fetch(early).await.unwrap();
     assert_eq!(entry, Some(Entry::Finished(succeeded(3))));
@@ -48,7 +54,7 @@ pub async fn a_wait_ends_with_the_deadline<R: Results>() {
     let results = R::fresh().await;
     let store = results.open().await;
     let id = JobId::issue();
-    store.reserve(id, SHORT, LONG).await.unwrap();
+    store.reserve(&Reservation::new(id, SHORT, LONG)).await.unwrap();
     let entry = within("the wait ends", store.wait(id, LONG)).await.unwrap();
     assert_eq!(entry, Some(Entry::Finished(Outcome::Expired)));
 }
@@ -57,8 +63,11 @@ pub async fn many_jobs_are_looked_up_in_order<R: Results>() {
     let results = R::fresh().await;
     let store = results.open().await;
     let (unknown, queued, done, late) = (JobId::issue(), JobId::issue(), JobId::issue(), JobId::issue());
-    store.reserve(queued, LONG, LONG).await.unwrap();
-    store.reserve(late, SHORT, LONG).await.unwrap();
+    store
+        .reserve(&Reservation::new(queued, LONG, LONG))
+        .await
+        .unwrap();
+    store.reserve(&Reservation::new(late, SHORT, LONG)).await.unwrap();
     finish(&store, done, &succeeded(8)).await;
     expires(&store, late).await;
     let entries = store

@@ -23,8 +23,11 @@ pub async fn a_reservation_is_kept_for_its_time_to_live<R: Results>() {
     let results = R::fresh().await;
     let store = results.open().await;
     let (short, long) = (JobId::issue(), JobId::issue());
-    store.reserve(short, SHORT, SHORT).await.unwrap();
-    store.reserve(long, LONG, LONG).await.unwrap();
+    store
+        .reserve(&Reservation::new(short, SHORT, SHORT))
+        .await
+        .unwrap();
+    store.reserve(&Reservation::new(long, LONG, LONG)).await.unwrap();
     eventually(
         "a reservation, and that it expired, is gone after its time",
         async || store.fetch(short).await.unwrap().is_none(),
@@ -37,7 +40,10 @@ pub async fn an_outcome_past_its_time_does_not_read_as_queued<R: Results>() {
     let results = R::fresh().await;
     let store = results.open().await;
     let short = finished(succeeded(3), SHORT);
-    store.reserve(short.id, LONG, LONG).await.unwrap();
+    store
+        .reserve(&Reservation::new(short.id, LONG, LONG))
+        .await
+        .unwrap();
     for answer in store.finish(std::slice::from_ref(&short)).await {
         answer.unwrap();
     }
@@ -53,8 +59,11 @@ pub async fn an_erased_job_is_unknown<R: Results>() {
     let results = R::fresh().await;
     let store = results.open().await;
     let (queued, done) = (JobId::issue(), JobId::issue());
-    store.reserve(queued, LONG, LONG).await.unwrap();
-    store.reserve(done, LONG, LONG).await.unwrap();
+    store
+        .reserve(&Reservation::new(queued, LONG, LONG))
+        .await
+        .unwrap();
+    store.reserve(&Reservation::new(done, LONG, LONG)).await.unwrap();
     finish(&store, done, &succeeded(3)).await;
     for id in [queued, done] {
         assert!(store.erase(id).await.unwrap(), "nothing was known");
@@ -67,7 +76,10 @@ pub async fn outcomes_survive_the_end_of_every_process<R: Results>() {
     let results = R::fresh().await;
     let store = results.open().await;
     let (queued, done) = (JobId::issue(), JobId::issue());
-    store.reserve(queued, LONG, LONG).await.unwrap();
+    store
+        .reserve(&Reservation::new(queued, LONG, LONG))
+        .await
+        .unwrap();
     finish(&store, done, &succeeded(3)).await;
     within("the store closes", store.close()).await;
     drop(store);
@@ -84,7 +96,7 @@ pub async fn stores_with_other_prefixes_are_apart<R: Results>() {
     let others = results.beside().await;
     let (store, other) = (results.open().await, others.open().await);
     let id = JobId::issue();
-    store.reserve(id, LONG, LONG).await.unwrap();
+    store.reserve(&Reservation::new(id, LONG, LONG)).await.unwrap();
     assert_eq!(other.fetch(id).await.unwrap(), None);
     finish(&other, id, &succeeded(8)).await;
     assert_eq!(store.fetch(id).await.unwrap(), Some(Entry::Queued));

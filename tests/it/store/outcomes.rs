@@ -12,7 +12,10 @@ pub async fn a_reserved_job_is_queued<R: Results>() {
     let results = R::fresh().await;
     let (front_end, other) = (results.open().await, results.open().await);
     let id = JobId::issue();
-    front_end.reserve(id, LONG, LONG).await.unwrap();
+    front_end
+        .reserve(&Reservation::new(id, LONG, LONG))
+        .await
+        .unwrap();
     assert_eq!(front_end.fetch(id).await.unwrap(), Some(Entry::Queued));
     assert_eq!(other.fetch(id).await.unwrap(), Some(Entry::Queued));
 }
@@ -21,8 +24,8 @@ pub async fn a_reservation_may_be_repeated<R: Results>() {
     let results = R::fresh().await;
     let store = results.open().await;
     let id = JobId::issue();
-    store.reserve(id, LONG, LONG).await.unwrap();
-    store.reserve(id, LONG, LONG).await.unwrap();
+    store.reserve(&Reservation::new(id, LONG, LONG)).await.unwrap();
+    store.reserve(&Reservation::new(id, LONG, LONG)).await.unwrap();
     assert_eq!(store.fetch(id).await.unwrap(), Some(Entry::Queued));
 }
 
@@ -30,7 +33,7 @@ pub async fn a_released_job_is_unknown<R: Results>() {
     let results = R::fresh().await;
     let store = results.open().await;
     let id = JobId::issue();
-    store.reserve(id, LONG, LONG).await.unwrap();
+    store.reserve(&Reservation::new(id, LONG, LONG)).await.unwrap();
     store.release(id).await.unwrap();
     assert_eq!(store.fetch(id).await.unwrap(), None);
     store.release(id).await.unwrap();
@@ -55,7 +58,10 @@ pub async fn every_kind_of_outcome_reads_as_it_was_stored<R: Results>() {
     ];
     for outcome in outcomes {
         let id = JobId::issue();
-        front_end.reserve(id, LONG, LONG).await.unwrap();
+        front_end
+            .reserve(&Reservation::new(id, LONG, LONG))
+            .await
+            .unwrap();
         finish(&worker, id, &outcome).await;
         assert_eq!(front_end.fetch(id).await.unwrap(), Some(Entry::Finished(outcome)));
     }
@@ -77,7 +83,7 @@ pub async fn the_first_outcome_wins_and_later_ones_count_as_success<R: Results>(
     let results = R::fresh().await;
     let (one, other) = (results.open().await, results.open().await);
     let id = JobId::issue();
-    one.reserve(id, LONG, LONG).await.unwrap();
+    one.reserve(&Reservation::new(id, LONG, LONG)).await.unwrap();
     finish(&one, id, &succeeded(3)).await;
     finish(&other, id, &succeeded(8)).await;
     finish(&one, id, &Outcome::Cancelled).await;
@@ -159,7 +165,7 @@ pub async fn a_late_reservation_does_not_hide_an_outcome<R: Results>() {
     let store = results.open().await;
     let id = JobId::issue();
     finish(&store, id, &succeeded(3)).await;
-    store.reserve(id, LONG, LONG).await.unwrap();
+    store.reserve(&Reservation::new(id, LONG, LONG)).await.unwrap();
     assert_eq!(
         store.fetch(id).await.unwrap(),
         Some(Entry::Finished(succeeded(3)))
@@ -170,7 +176,7 @@ pub async fn a_late_release_does_not_hide_an_outcome<R: Results>() {
     let results = R::fresh().await;
     let store = results.open().await;
     let id = JobId::issue();
-    store.reserve(id, LONG, LONG).await.unwrap();
+    store.reserve(&Reservation::new(id, LONG, LONG)).await.unwrap();
     finish(&store, id, &succeeded(3)).await;
     store.release(id).await.unwrap();
     assert_eq!(
@@ -210,4 +216,51 @@ pub async fn a_claim_is_kept_for_its_time_to_live<R: Results>() {
         store.claim("short", second, SHORT).await.unwrap() == second
     })
     .await;
+}
+
+pub async fn the_owner_of_a_job_is_known_as_long_as_its_outcome<R: Results>() {
+    let results = R::fresh().await;
+    let (front_end, worker) = (results.open().await, results.open().await);
+    let (owned, free) = (JobId::issue(), JobId::issue());
+    front_end.reserve(&of_alice(owned)).await.unwrap();
+    front_end
+        .reserve(&Reservation::new(free, LONG, LONG))
+        .await
+        .unwrap();
+    for id in [owned, free] {
+        finish(&worker, id, &succeeded(3)).await;
+    }
+    assert_eq!(worker.owner(owned).await.unwrap().as_deref(), Some("alice"));
+    assert_eq!(worker.owner(free).await.unwrap(), None);
+    assert_eq!(worker.owner(JobId::issue()).await.unwrap(), None);
+    // A repetition by somebody else changes nothing.
+    let stolen = Reservation {
+        owner: Some("mallory".to_owned()),
+        ..of_alice(owned)
+    };
+    front_end.reserve(&stolen).await.unwrap();
+    assert_eq!(front_end.owner(owned).await.unwrap().as_deref(), Some("alice"));
+}
+
+pub async fn a_released_or_erased_job_has_no_owner<R: Results>() {
+    let results = R::fresh().await;
+    let store = results.open().await;
+    let (released, erased) = (JobId::issue(), JobId::issue());
+    for id in [released, erased] {
+        store.reserve(&of_alice(id)).await.unwrap();
+    }
+    store.release(released).await.unwrap();
+    finish(&store, erased, &succeeded(3)).await;
+    assert!(store.erase(erased).await.unwrap());
+    for id in [released, erased] {
+        assert_eq!(store.owner(id).await.unwrap(), None);
+    }
+    assert!(!store.erase(erased).await.unwrap());
+}
+
+fn of_alice(id: JobId) -> Reservation {
+    Reservation {
+        owner: Some("alice".to_owned()),
+        ..Reservation::new(id, LONG, LONG)
+    }
 }

@@ -22,7 +22,10 @@ pub async fn waiting_ends_when_another_process_finishes_the_job<R: Results>() {
     let (front_end, worker) = (results.open().await, results.open().await);
     for class in 0..3 {
         let id = JobId::issue();
-        front_end.reserve(id, LONG, LONG).await.unwrap();
+        front_end
+            .reserve(&Reservation::new(id, LONG, LONG))
+            .await
+            .unwrap();
         let mut waiting = Box::pin(front_end.wait(id, LONG));
         assert!(stays_pending(&mut waiting).await, "it did not wait");
         finish(&worker, id, &succeeded(class)).await;
@@ -35,7 +38,7 @@ pub async fn waiting_ends_as_queued_at_its_limit<R: Results>() {
     let results = R::fresh().await;
     let store = results.open().await;
     let id = JobId::issue();
-    store.reserve(id, LONG, LONG).await.unwrap();
+    store.reserve(&Reservation::new(id, LONG, LONG)).await.unwrap();
     for limit in [SHORT, Duration::ZERO] {
         let entry = within("waiting ends at its limit", store.wait(id, limit)).await;
         assert_eq!(entry.unwrap(), Some(Entry::Queued));
@@ -46,7 +49,7 @@ pub async fn a_cancelled_wait_harms_nobody<R: Results>() {
     let results = R::fresh().await;
     let store = results.open().await;
     let id = JobId::issue();
-    store.reserve(id, LONG, LONG).await.unwrap();
+    store.reserve(&Reservation::new(id, LONG, LONG)).await.unwrap();
     let mut other = Box::pin(store.wait(id, LONG));
     assert!(stays_pending(&mut other).await);
     assert!(stays_pending(store.wait(id, LONG)).await);
@@ -60,7 +63,10 @@ pub async fn a_thousand_waiters_each_get_their_own_outcome<R: Results>() {
     let (front_end, worker) = (results.open().await, results.open().await);
     let jobs: Vec<Finished> = (0..1_000).map(|class| finished(succeeded(class), LONG)).collect();
     for job in &jobs {
-        front_end.reserve(job.id, LONG, LONG).await.unwrap();
+        front_end
+            .reserve(&Reservation::new(job.id, LONG, LONG))
+            .await
+            .unwrap();
     }
     let mut waiting = join_all(jobs.iter().map(|job| front_end.wait(job.id, LONG)));
     assert!(stays_pending(&mut waiting).await, "they did not wait");
@@ -82,7 +88,7 @@ pub async fn many_may_wait_for_one_job<R: Results>() {
     let results = R::fresh().await;
     let store = results.open().await;
     let id = JobId::issue();
-    store.reserve(id, LONG, LONG).await.unwrap();
+    store.reserve(&Reservation::new(id, LONG, LONG)).await.unwrap();
     let mut waiting = join_all((0..50).map(|_| store.wait(id, LONG)));
     assert!(stays_pending(&mut waiting).await, "they did not wait");
     finish(&store, id, &succeeded(3)).await;

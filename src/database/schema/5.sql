@@ -1,0 +1,2 @@
+-- Whose a job is; none: anybody's who has its id.
+ALTER TABLE results ADD COLUMN owner TEXT;

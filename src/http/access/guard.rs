@@ -1,0 +1,43 @@
+//! Stands before every path but those that are open: lets a request in and notes who asks, or refuses it unread.
+
+use actix_web::Error;
+use actix_web::HttpMessage;
+use actix_web::body::{EitherBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::TryIntoHeaderPair;
+use actix_web::middleware::Next;
+use actix_web::web::{Data, Payload};
+
+use super::super::error::{ApiError, refuse};
+use super::super::state::State;
+
+/// Lets a request in, or refuses it.
+pub async fn guard<B: MessageBody + 'static>(
+    mut request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<EitherBody<B>>, Error> {
+    let state = request.app_data::<Data<State>>().cloned();
+    let admitted = state
+        .ok_or(ApiError::Broken)
+        .and_then(|state| state.access.admit(request.request()));
+    match admitted {
+        Ok((caller, standing)) => {
+            request.extensions_mut().insert(caller);
+            let mut response = next.call(request).await?;
+            if let Some(standing) = standing {
+                for header in [standing.policy(), standing.state()] {
+                    let (name, value) = header
+                        .try_into_pair()
+                        .map_err(actix_web::error::HttpError::from)?;
+                    response.headers_mut().insert(name, value);
+                }
+            }
+            Ok(response.map_into_left_body())
+        }
+        Err(error) => {
+            let unread = request.extract::<Payload>().await?;
+            let (request, _) = request.into_parts();
+            Ok(ServiceResponse::new(request, refuse(&error, unread)).map_into_right_body())
+        }
+    }
+}
