@@ -57,7 +57,7 @@ pub struct Shared {
     /// What to log: error, warn, info, debug, trace, or directives such as info,mnistq::worker=debug
     #[arg(long, global = true, env = "MNISTQ_LOG", value_name = "LEVEL")]
     pub log: Option<String>,
-    /// Where jobs wait: sqlite:FILE or amqp://… [default: a database in the user's state directory]
+    /// Where jobs wait: sqlite:FILE, amqp://… or amqps://… [default: a database in the user's state directory]
     #[arg(
         long,
         global = true,
@@ -66,7 +66,7 @@ pub struct Shared {
         hide_env_values = true
     )]
     pub broker: Option<String>,
-    /// Where outcomes are kept: sqlite:FILE or redis://… [default: the same database]
+    /// Where outcomes are kept: sqlite:FILE, redis://… or rediss://… [default: the same database]
     #[arg(
         long,
         global = true,
@@ -75,6 +75,9 @@ pub struct Shared {
         hide_env_values = true
     )]
     pub store: Option<String>,
+    /// Certificates by which broker, store and server are known, as PEM [default: those that this system trusts]
+    #[arg(long, global = true, env = "MNISTQ_TLS_CA", value_name = "FILE")]
+    pub tls_ca: Option<PathBuf>,
     /// How many jobs may wait before uploads are refused; on RabbitMQ the same for all [default: 100000]
     #[arg(long, global = true, env = "MNISTQ_QUEUE_LIMIT", value_name = "N")]
     pub queue_limit: Option<u32>,

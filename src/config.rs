@@ -16,6 +16,7 @@ use serde::Deserialize;
 use crate::address::Address;
 use crate::cli;
 use crate::model::device::DeviceName;
+use crate::tls::Trust;
 use crate::{broker, digit, http, store, train, worker};
 
 /// Everything that can be configured; `config/mnistq.toml` says what each key means.
@@ -28,6 +29,8 @@ pub struct Config {
     pub broker: Option<Address>,
     /// Where outcomes are kept; none: the database in the state directory.
     pub store: Option<Address>,
+    /// File of the certificates by which broker, store and server are known; none: those that this system trusts.
+    pub tls_ca: Option<PathBuf>,
     /// The queue.
     pub queue: broker::Settings,
     /// The results.
@@ -56,6 +59,7 @@ impl Default for Config {
             log: "info".to_owned(),
             broker: None,
             store: None,
+            tls_ca: None,
             queue: broker::Settings::default(),
             results: store::Settings::default(),
             http: http::Settings::default(),
@@ -169,6 +173,9 @@ impl Config {
         if let Some(store) = &shared.store {
             config.store = Some(parse("--store", store)?);
         }
+        if let Some(file) = &shared.tls_ca {
+            config.tls_ca = Some(file.clone());
+        }
         if let Some(limit) = shared.queue_limit {
             config.queue.queue_limit = limit;
         }
@@ -189,6 +196,14 @@ impl Config {
         })
     }
 
+    /// By which certificates servers are known.
+    #[must_use]
+    pub fn trust(&self) -> Trust {
+        Trust {
+            authorities: self.tls_ca.clone(),
+        }
+    }
+
     /// Where jobs wait and outcomes are kept.
     ///
     /// # Errors
@@ -207,6 +222,10 @@ impl Config {
     pub fn apply_serve(&mut self, flags: &cli::Serve) -> Result<(), ConfigError> {
         if let Some(bind) = &flags.bind {
             self.http.bind = parse("--bind", bind)?;
+        }
+        if let (Some(certificate), Some(key)) = (&flags.tls_cert, &flags.tls_key) {
+            self.http.tls_certificate = Some(certificate.clone());
+            self.http.tls_key = Some(key.clone());
         }
         if let Some(keys) = &flags.api_keys {
             self.access.api_keys = Some(keys.clone());

@@ -43,6 +43,8 @@ pub mod job;
 
 pub mod address;
 pub mod database;
+pub mod followed;
 pub mod shutdown;
 pub mod telemetry;
 pub mod terminal;
+pub mod tls;

@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Broker, BrokerError, Buried, Cause, Consumer, PublishError, Settings};
 use crate::address::ServerUrl;
 use crate::job::{Job, JobId};
+use crate::tls::Trust;
 use consumer::Pump;
 use endpoint::Endpoint;
 use publisher::{Parcel, Publisher};
@@ -42,18 +43,18 @@ pub struct AmqpBroker {
 }
 
 impl AmqpBroker {
-    /// Connects, trying for some seconds, and makes the queues: `{queue}.jobs.v1` and what stands behind it
+    /// Connects, by TLS if the URL says so, trying for some seconds, and makes the queues: `{queue}.jobs.v1` and what stands behind it
     /// (see `topology`).
     ///
     /// # Errors
     /// [`BrokerError::Unavailable`] if it can't be reached, [`BrokerError::Refused`] if it does not want us, or
     /// has a queue of this name with another limit.
-    pub async fn connect(url: &ServerUrl, settings: &Settings) -> Result<Self, BrokerError> {
+    pub async fn connect(url: &ServerUrl, settings: &Settings, trust: &Trust) -> Result<Self, BrokerError> {
         let refused = |source: Cause| BrokerError::Refused {
             address: url.to_string(),
             source,
         };
-        let endpoint = Endpoint::parse(url).map_err(|error| refused(error.into()))?;
+        let endpoint = Endpoint::parse(url, trust).map_err(|error| refused(error.into()))?;
         let topology = Topology::new(settings).map_err(|error| refused(error.into()))?;
         let publisher = Publisher::connect(endpoint.clone(), topology.clone()).await?;
         Ok(Self {

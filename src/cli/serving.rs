@@ -25,6 +25,12 @@ pub struct Serve {
     /// Requests a second of each key, or without keys of each address; 0: no limit [default: 0]
     #[arg(long, env = "MNISTQ_REQUESTS_PER_SECOND", value_name = "N")]
     pub requests_per_second: Option<u32>,
+    /// Certificate to speak TLS with, and those between it and an authority's, as PEM; renewals are taken over
+    #[arg(long, env = "MNISTQ_TLS_CERT", value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// Key of that certificate, as PEM
+    #[arg(long, env = "MNISTQ_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
     /// Workers inside this process [default: 1 if the queue is embedded, else 0]
     #[arg(long, env = "MNISTQ_WORKERS", value_name = "N")]
     pub workers: Option<u16>,

@@ -44,7 +44,7 @@ use actix_web::{App, HttpServer, web};
 use tokio::net::TcpSocket;
 use tokio_util::sync::CancellationToken;
 
-pub use access::{Access, AccessError, ApiKey, InvalidKeys, KeyLine, Keys, Settings as AccessSettings};
+pub use access::{Access, ApiKey, InvalidKeys, KeyLine, Keys, Settings as AccessSettings};
 pub use callback::{Courier, Secret, Settings as CallbackSettings};
 pub use kserve::Offer;
 pub use settings::Settings;
@@ -52,6 +52,7 @@ pub use settings::Settings;
 use crate::broker::Broker;
 use crate::digit::Reader;
 use crate::store::ResultStore;
+use crate::tls::{Identity, TlsError};
 use state::State;
 
 /// What a front end is made of.
@@ -68,6 +69,8 @@ pub struct FrontEnd {
     pub courier: Option<Arc<Courier>>,
     /// Whom it lets ask.
     pub access: Access,
+    /// By which certificate it is known; none: it speaks no TLS.
+    pub identity: Option<Arc<Identity>>,
     /// Limits.
     pub settings: Settings,
 }
@@ -86,6 +89,9 @@ pub enum HttpError {
     /// The listening socket can't be used.
     #[error("the front end can't use its listening socket")]
     Listen(#[source] io::Error),
+    /// TLS can't be used.
+    #[error("the front end can't use TLS")]
+    Tls(#[source] TlsError),
     /// The server broke.
     #[error("the front end broke")]
     Serve(#[source] io::Error),
@@ -155,7 +161,7 @@ async fn work_beside(state: &State, shutdown: &CancellationToken) {
             None => std::future::pending().await,
         }
     };
-    let work = async { tokio::join!(pace::watch(state), state.access.watch(), calls) };
+    let work = async { tokio::join!(pace::watch(state), state.follow_files(), calls) };
     let _ = shutdown.run_until_cancelled(work).await;
 }
 
@@ -165,12 +171,14 @@ fn start(listener: TcpListener, state: &web::Data<State>) -> Result<Server, Http
         threads => threads,
     };
     let max_connections = state.settings.max_connections.div_ceil(threads);
+    let tls = state.identity.as_ref().map(Identity::server).transpose();
+    let tls = tls.map_err(HttpError::Tls)?;
     let state = state.clone();
     let app = move || {
         App::new()
             .app_data(state.clone())
             .configure(routes::register)
-            .wrap(browsers::headers())
+            .wrap(browsers::headers(state.identity.is_some()))
             .wrap(browsers::origins(state.access.origins()))
     };
     let server = HttpServer::new(app)
@@ -178,10 +186,12 @@ fn start(listener: TcpListener, state: &web::Data<State>) -> Result<Server, Http
         .max_connections(max_connections)
         .tcp_nodelay(true)
         .disable_signals()
-        .shutdown_timeout(STOP_SECONDS)
-        .listen(listener)
-        .map_err(HttpError::Listen)?;
-    Ok(server.run())
+        .shutdown_timeout(STOP_SECONDS);
+    let server = match tls {
+        Some(tls) => server.listen_rustls_0_23(listener, tls),
+        None => server.listen(listener),
+    };
+    Ok(server.map_err(HttpError::Listen)?.run())
 }
 
 fn cores() -> usize {

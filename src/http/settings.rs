@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -12,6 +13,10 @@ use serde::Deserialize;
 pub struct Settings {
     /// Where to listen; port 0 picks a free one.
     pub bind: SocketAddr,
+    /// File of our certificate and those between it and an authority's, as PEM; none: no TLS.
+    pub tls_certificate: Option<PathBuf>,
+    /// File of its key, as PEM.
+    pub tls_key: Option<PathBuf>,
     /// Threads that serve, at most 255; 0: one for each core.
     pub threads: u8,
     /// Connections at the same time; more wait until one closes. Each takes one open file and 30 kB.
@@ -46,6 +51,8 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             bind: SocketAddr::from(([127, 0, 0, 1], 8000)),
+            tls_certificate: None,
+            tls_key: None,
             threads: 0,
             max_connections: 10_000,
             max_upload_bytes: 16 << 20,

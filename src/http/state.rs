@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::access::Access;
@@ -16,6 +17,10 @@ use super::{Courier, FrontEnd, Offer, Settings};
 use crate::broker::Broker;
 use crate::job::JobId;
 use crate::store::{Entry, ResultStore, StoreError};
+use crate::tls::Identity;
+
+/// How often files of keys and certificates are looked at.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// What all requests share.
 pub struct State {
@@ -31,6 +36,8 @@ pub struct State {
     pub courier: Option<Arc<Courier>>,
     /// Whom it lets ask.
     pub access: Access,
+    /// By which certificate it is known, if it speaks TLS.
+    pub identity: Option<Arc<Identity>>,
     /// What clients of the Open Inference Protocol find.
     pub offer: Offer,
     /// Limits.
@@ -55,6 +62,7 @@ impl State {
             offer,
             courier,
             access,
+            identity,
             settings,
         } = front_end;
         let room = settings.max_buffered_bytes.min(Semaphore::MAX_PERMITS);
@@ -64,6 +72,7 @@ impl State {
             decoder: Decoder::new(reader, cores),
             courier,
             access,
+            identity,
             room: Arc::new(Semaphore::new(room)),
             offer,
             settings,
@@ -71,6 +80,17 @@ impl State {
             pace: Pace::default(),
             seen: Seen::default(),
             shutdown,
+        }
+    }
+
+    /// Takes over changes of keys and certificate. Does not end.
+    pub async fn follow_files(&self) {
+        loop {
+            sleep(LOOK).await;
+            self.access.follow();
+            if let Some(identity) = &self.identity {
+                identity.follow();
+            }
         }
     }
 

@@ -77,7 +77,7 @@ impl Seams {
 pub async fn open_broker(address: &Address, config: &Config) -> anyhow::Result<Arc<dyn Broker>> {
     Ok(match address {
         Address::Sqlite(path) => Arc::new(SqliteBroker::new(Database::open(path)?, &config.queue)),
-        Address::Amqp(url) => Arc::new(AmqpBroker::connect(url, &config.queue).await?),
+        Address::Amqp(url) => Arc::new(AmqpBroker::connect(url, &config.queue, &config.trust()).await?),
         Address::Redis(_) => bail!("--broker {address}: jobs wait in sqlite: or amqp:"),
     })
 }
@@ -94,7 +94,7 @@ fn both<T: ResultStore + Outbox + 'static>(store: T) -> Stored {
 pub async fn open_store(address: &Address, config: &Config) -> anyhow::Result<Stored> {
     Ok(match address {
         Address::Sqlite(path) => both(SqliteStore::new(Database::open(path)?, &config.results)),
-        Address::Redis(url) => both(RedisStore::connect(url, &config.results).await?),
+        Address::Redis(url) => both(RedisStore::connect(url, &config.results, &config.trust()).await?),
         Address::Amqp(_) => bail!("--store {address}: results are kept in sqlite: or redis:"),
     })
 }

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::net::TcpListener;
 use std::sync::Arc;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -16,6 +16,7 @@ use crate::cli;
 use crate::config::{Config, ConfigError};
 use crate::http::{self, Access, Courier, FrontEnd};
 use crate::shutdown;
+use crate::tls::Identity;
 
 /// Serves until a signal.
 pub async fn run(flags: &cli::Serve, mut config: Config, service: &Service) -> anyhow::Result<()> {
@@ -65,6 +66,11 @@ pub async fn serve(
     }
     let (outbox, store) = (Arc::clone(&seams.outbox), Arc::clone(&seams.store));
     let courier = Courier::new(&config.callbacks, outbox, store).map_err(anyhow::Error::msg)?;
+    let identity = match (&config.http.tls_certificate, &config.http.tls_key) {
+        (Some(certificate), Some(key)) => Some(Identity::open(certificate.clone(), key.clone())?),
+        (None, None) => None,
+        _ => bail!("[http]: tls_certificate and tls_key go together"),
+    };
     let front_end = FrontEnd {
         broker: Arc::clone(&seams.broker),
         store: Arc::clone(&seams.store),
@@ -72,11 +78,17 @@ pub async fn serve(
         offer: service.offer.clone(),
         courier: courier.map(Arc::new),
         access: Access::open(&config.access)?,
+        identity: identity.map(Arc::new),
         settings: config.http.clone(),
+    };
+    let scheme = if front_end.identity.is_some() {
+        "https"
+    } else {
+        "http"
     };
     let http = http::serve(listener, front_end, shutdown.clone());
     parts.spawn(async move { Ok(http.await?) });
-    announce(&format!("listening on http://{address}"));
+    announce(&format!("listening on {scheme}://{address}"));
 
     let ended = super::run_all(parts, &shutdown).await;
     seams.close().await;

@@ -28,6 +28,7 @@ use super::waiters::Waiters;
 use super::{Claim, Entry, Finished, Reservation, ResultStore, Settings, StoreError};
 use crate::address::ServerUrl;
 use crate::job::{JobId, Outcome};
+use crate::tls::Trust;
 
 /// Exchanges in flight. fred's own bound stalls the client for good once it is reached, so this is ours.
 const IN_FLIGHT: usize = 256;
@@ -53,13 +54,13 @@ pub struct RedisStore {
 }
 
 impl RedisStore {
-    /// Connects, trying for some seconds. Warns if this Redis may lose results.
+    /// Connects, by TLS if the URL says so, trying for some seconds. Warns if this Redis may lose results.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] if it can't be reached, [`StoreError::Refused`] if it does not want us.
-    pub async fn connect(url: &ServerUrl, settings: &Settings) -> Result<Self, StoreError> {
+    pub async fn connect(url: &ServerUrl, settings: &Settings, trust: &Trust) -> Result<Self, StoreError> {
         let address = url.to_string();
-        let links = connect::connect(url).await?;
+        let links = connect::connect(url, trust).await?;
         connect::warn_of_losses(&links.client, &address).await;
         let channel = channel(&settings.prefix);
         let subscribed = links.subscriber.subscribe(channel.clone()).await;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// What each module may import of ours. `main.rs` and `roles` know everything.
 const IMPORTS: &[(&str, &[&str])] = &[
     ("address", &[]),
-    ("broker", &["address", "database", "job"]),
+    ("broker", &["address", "database", "job", "tls"]),
     ("cli", &[]),
     (
         "config",
@@ -22,19 +22,22 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "model",
             "store",
             "telemetry",
+            "tls",
             "train",
             "worker",
         ],
     ),
     ("database", &[]),
+    ("followed", &[]),
     ("digit", &["job"]),
-    ("http", &["broker", "digit", "job", "store"]),
+    ("http", &["broker", "digit", "followed", "job", "store", "tls"]),
     ("job", &[]),
     ("model", &[]),
     ("shutdown", &[]),
-    ("store", &["address", "database", "job"]),
+    ("store", &["address", "database", "job", "tls"]),
     ("telemetry", &["terminal"]),
     ("terminal", &[]),
+    ("tls", &["followed"]),
     ("train", &["model"]),
     ("worker", &["broker", "job", "model", "store"]),
 ];
@@ -61,7 +64,9 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("reqwest", &["http/callback", "roles", "train"]),
     ("rusqlite", &["broker/sqlite", "database", "store/sqlite"]),
     ("rustix", &["roles"]),
+    ("rustls_native_certs", &["tls"]),
     ("safetensors", &["model", "train"]),
+    ("tokio_rustls", &["broker/amqp"]),
 ];
 
 /// The one room whose instructions the compiler can't check.

@@ -28,5 +28,6 @@ mod own_model;
 mod page;
 mod show;
 mod store;
+mod tls;
 mod train;
 mod unwanted;

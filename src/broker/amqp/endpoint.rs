@@ -6,14 +6,17 @@
 use std::sync::Arc;
 
 use amqprs::connection::OpenConnectionArguments;
+use amqprs::tls::TlsAdaptor;
 use percent_encoding::percent_decode_str;
+use tokio_rustls::TlsConnector;
 
 use super::super::BrokerError;
 use super::link::LinkError;
 use crate::address::ServerUrl;
+use crate::tls::{TlsError, Trust};
 
-/// Where RabbitMQ listens unless told otherwise.
-const PORT: u16 = 5672;
+/// Where RabbitMQ listens unless told otherwise, without TLS and with it.
+const PORTS: (u16, u16) = (5672, 5671);
 /// RabbitMQ's advice is 5 to 20 s: shorter finds faults that are none. A dead peer is noticed after two.
 const HEARTBEAT_S: u16 = 10;
 /// The longest text that AMQP 0-9-1 carries as a name.
@@ -27,31 +30,32 @@ pub struct Endpoint {
 }
 
 /// A URL that names no RabbitMQ.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum InvalidUrl {
     /// Not of the right form.
-    #[error("expected amqp://user:password@host:port/vhost, with %2f for a slash in a name or password")]
+    #[error(
+        "expected amqp://user:password@host:port/vhost or amqps://…, with %2f for a slash in a name or password"
+    )]
     Form,
-    /// This executable has no TLS for RabbitMQ.
-    #[error("amqps:// is not supported: use amqp:// in a private network, or through a TLS tunnel")]
-    Tls,
+    /// TLS can't be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
 }
 
 impl Endpoint {
     /// Reads a URL as RabbitMQ specifies it: <https://www.rabbitmq.com/docs/uri-spec>. Without user and
     /// password it is RabbitMQ's `guest`, without a virtual host `/`.
-    pub fn parse(url: &ServerUrl) -> Result<Self, InvalidUrl> {
+    pub fn parse(url: &ServerUrl, trust: &Trust) -> Result<Self, InvalidUrl> {
         let (scheme, rest) = url.expose().split_once("://").ok_or(InvalidUrl::Form)?;
-        if scheme != "amqp" {
-            return Err(InvalidUrl::Tls);
-        }
+        let by_tls = scheme == "amqps";
         let (authority, virtual_host) = rest.split_once('/').unwrap_or((rest, ""));
         let (credentials, host) = authority.rsplit_once('@').unwrap_or(("guest:guest", authority));
         let (user, password) = credentials.split_once(':').ok_or(InvalidUrl::Form)?;
         let (host, port) = match host.rsplit_once(':') {
             // Not the colons within an IPv6 address, which stands in brackets.
             Some((host, port)) if !port.ends_with(']') => (host, port.parse().map_err(|_| InvalidUrl::Form)?),
-            _ => (host, PORT),
+            _ if by_tls => (host, PORTS.1),
+            _ => (host, PORTS.0),
         };
         let virtual_host = match virtual_host {
             "" => "/".to_owned(),
@@ -62,6 +66,11 @@ impl Endpoint {
         }
         let mut arguments = OpenConnectionArguments::new(host, port, &decode(user)?, &decode(password)?);
         arguments.virtual_host(&virtual_host).heartbeat(HEARTBEAT_S);
+        if by_tls {
+            let connector = TlsConnector::from(Arc::new(trust.client()?));
+            let name = host.trim_matches(['[', ']']).to_owned();
+            arguments.tls_adaptor(TlsAdaptor::new(connector, name));
+        }
         Ok(Self {
             arguments,
             address: url.to_string().into(),
@@ -106,7 +115,7 @@ mod tests {
         let Ok(Address::Amqp(url)) = url.parse() else {
             panic!("{url} is an address of RabbitMQ");
         };
-        Endpoint::parse(&url)
+        Endpoint::parse(&url, &Trust::default())
     }
 
     #[test]
@@ -157,8 +166,7 @@ mod tests {
             "amqp://%ff:a@host",
             &long,
         ] {
-            assert_eq!(parse(url).err(), Some(InvalidUrl::Form), "{url}");
+            assert!(matches!(parse(url), Err(InvalidUrl::Form)), "{url}");
         }
-        assert_eq!(parse("amqps://host").err(), Some(InvalidUrl::Tls));
     }
 }

@@ -3,21 +3,17 @@
 //! In comes a request before its body is read, out goes who asks, or a refusal. Knows no upload and no result.
 
 mod guard;
-mod key_file;
 mod keys;
 mod rate;
 mod settings;
 
-use std::io;
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix_web::http::header::AUTHORIZATION;
 use actix_web::{HttpMessage, HttpRequest};
-use tokio::time::sleep;
 
 pub use guard::guard;
 pub use keys::{ApiKey, InvalidKeys, KeyLine, Keys};
@@ -25,40 +21,16 @@ pub use rate::Standing;
 pub use settings::Settings;
 
 use super::error::ApiError;
-use key_file::KeyFile;
+use crate::followed::{FollowError, Followed};
 use rate::{Rate, Who};
-
-/// How often the file of keys is looked at.
-const LOOK: Duration = Duration::from_secs(1);
 
 /// Whom a front end lets ask.
 #[derive(Default)]
 pub struct Access {
-    keys: Option<KeyFile>,
+    keys: Option<Followed<Keys>>,
     rate: Option<Rate>,
     behind_proxy: bool,
     origins: Vec<String>,
-}
-
-/// Why nobody can be let in.
-#[derive(Debug, thiserror::Error)]
-pub enum AccessError {
-    /// The file of keys can't be read.
-    #[error("the API keys in {path} can't be read")]
-    Read {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// The file of keys is none.
-    #[error("the API keys in {path} can't be used")]
-    Keys {
-        /// Which.
-        path: PathBuf,
-        /// Where, and why.
-        source: InvalidKeys,
-    },
 }
 
 /// Who makes a request.
@@ -84,11 +56,11 @@ impl Access {
     /// Reads what the settings name.
     ///
     /// # Errors
-    /// [`AccessError`]: better than to let everybody in.
-    pub fn open(settings: &Settings) -> Result<Self, AccessError> {
+    /// [`FollowError`]: better than to let everybody in.
+    pub fn open(settings: &Settings) -> Result<Self, FollowError> {
         let rate = NonZeroU32::new(settings.requests_per_second);
         Ok(Self {
-            keys: settings.api_keys.clone().map(KeyFile::open).transpose()?,
+            keys: settings.api_keys.clone().map(keys_in).transpose()?,
             rate: rate.map(|per_second| Rate::new(per_second, settings.burst)),
             behind_proxy: settings.behind_proxy,
             origins: settings.origins.clone(),
@@ -100,16 +72,13 @@ impl Access {
         &self.origins
     }
 
-    /// Follows changes of the file of keys, and forgets whom no limit touches any more. Does not end.
-    pub async fn watch(&self) {
-        loop {
-            sleep(LOOK).await;
-            if let Some(keys) = &self.keys {
-                keys.follow();
-            }
-            if let Some(rate) = &self.rate {
-                rate.forget_idle();
-            }
+    /// Takes over changes of the file of keys, and forgets whom no limit touches any more.
+    pub fn follow(&self) {
+        if let Some(keys) = &self.keys {
+            keys.follow();
+        }
+        if let Some(rate) = &self.rate {
+            rate.forget_idle();
         }
     }
 
@@ -140,7 +109,7 @@ impl Access {
     }
 
     /// The name of the key that a request has. Who guesses keys is slowed down like any other address.
-    fn name(&self, request: &HttpRequest, keys: &KeyFile) -> Result<Arc<str>, ApiError> {
+    fn name(&self, request: &HttpRequest, keys: &Followed<Keys>) -> Result<Arc<str>, ApiError> {
         let key = request.headers().get(AUTHORIZATION).and_then(bearer);
         if let Some(name) = key.and_then(|key| keys.current().name_of(key)) {
             return Ok(name);
@@ -167,6 +136,11 @@ impl Access {
             None => Ipv6Addr::UNSPECIFIED.into(),
         }
     }
+}
+
+fn keys_in(file: PathBuf) -> Result<Followed<Keys>, FollowError> {
+    let parse = |contents: &[Vec<u8>]| Ok(std::str::from_utf8(&contents.concat())?.parse()?);
+    Followed::open("the API keys", vec![file], parse)
 }
 
 /// The key in `Bearer KEY` (RFC 6750).

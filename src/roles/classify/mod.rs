@@ -9,7 +9,6 @@ mod remote;
 mod showing;
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 
@@ -54,8 +53,7 @@ pub async fn run(flags: &cli::Classify, mut config: Config) -> anyhow::Result<Ex
         let answers = stream::iter(inputs).map(|input| (input.name(), local.classify(&input)));
         print_all(answers, style, &progress).await?
     } else {
-        let timeout = Duration::from_secs(config.classify.timeout_s);
-        let server = Server::new(&config.classify.server, flags.api_key.as_deref(), timeout)?;
+        let server = Server::new(&config, flags.api_key.as_deref())?;
         let (server, wish) = (&server, wish(flags));
         let answers = stream::iter(inputs)
             .map(|input| async move { (input.name(), ask(server, &input, wish).await) })

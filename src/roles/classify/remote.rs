@@ -10,6 +10,7 @@ use serde_json::Value;
 use tokio::time::sleep;
 use uuid::Uuid;
 
+use crate::config::Config;
 use crate::job::Picture;
 
 /// How long a server that can't be reached is tried: as long as a restart takes.
@@ -27,9 +28,9 @@ pub struct Server {
 }
 
 impl Server {
-    /// A client of the front end at `url`, which knows us by `key`; each picture takes at most `timeout`. Connects to
-    /// nothing yet.
-    pub fn new(url: &str, key: Option<&str>, timeout: Duration) -> anyhow::Result<Self> {
+    /// A client of the configured front end, which knows us by `key`. Connects to nothing yet.
+    pub fn new(config: &Config, key: Option<&str>) -> anyhow::Result<Self> {
+        let url = &config.classify.server;
         let base = if url.ends_with('/') {
             url.to_owned()
         } else {
@@ -46,9 +47,16 @@ impl Server {
         }
         let client = Client::builder()
             .user_agent(concat!("mnistq/", env!("CARGO_PKG_VERSION")))
-            .default_headers(headers)
-            .build()?;
-        Ok(Self { client, url, timeout })
+            .default_headers(headers);
+        let client = match url.scheme() {
+            "https" => client.tls_backend_preconfigured(config.trust().client()?),
+            _ => client,
+        };
+        Ok(Self {
+            client: client.build()?,
+            url,
+            timeout: Duration::from_secs(config.classify.timeout_s),
+        })
     }
 
     /// Uploads a picture; the answer has its id.

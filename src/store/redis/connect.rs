@@ -3,13 +3,14 @@
 //!
 //! In comes an address, out come clients and the tasks that keep them connected. Knows no key.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use fred::clients::{Client, SubscriberClient};
 use fred::error::Error;
 use fred::interfaces::ConfigInterface;
 use fred::types::Builder;
-use fred::types::config::{Config, ReconnectPolicy};
+use fred::types::config::{Config, ReconnectPolicy, TlsConnector};
 use tokio::time::{Instant, sleep};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -17,6 +18,7 @@ use super::super::StoreError;
 use super::classify;
 use super::link::{self, Journal};
 use crate::address::ServerUrl;
+use crate::tls::Trust;
 
 /// How long a server that is not there yet is tried.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -42,17 +44,17 @@ pub struct Links {
 }
 
 /// Connects, trying for some seconds if the server does not answer.
-pub async fn connect(url: &ServerUrl) -> Result<Links, StoreError> {
+pub async fn connect(url: &ServerUrl, trust: &Trust) -> Result<Links, StoreError> {
     let address = url.to_string();
-    if !url.expose().starts_with("redis://") {
-        // Without TLS built in, fred would connect in the clear.
-        let advice = "rediss:// is not supported: use redis:// in a private network, or through a TLS tunnel";
-        return Err(StoreError::Refused {
-            address,
-            source: advice.into(),
-        });
+    let mut config = Config::from_url(&without_tls(url)).map_err(|error| classify(&address, error))?;
+    if url.expose() != without_tls(url) {
+        let client = trust.client().map_err(|error| StoreError::Refused {
+            address: address.clone(),
+            source: error.into(),
+        })?;
+        config.tls = Some(TlsConnector::from(client).into());
     }
-    let builder = builder(url).map_err(|error| classify(&address, error))?;
+    let builder = builder(config);
     let deadline = Instant::now() + PATIENCE;
     let mut warned = false;
     loop {
@@ -73,8 +75,16 @@ pub async fn connect(url: &ServerUrl) -> Result<Links, StoreError> {
     }
 }
 
-fn builder(url: &ServerUrl) -> Result<Builder, Error> {
-    let mut builder = Builder::from_config(Config::from_url(url.expose())?);
+/// The same address as fred reads it without looking for certificates by itself.
+fn without_tls(url: &ServerUrl) -> Cow<'_, str> {
+    match url.expose().strip_prefix("rediss://") {
+        Some(rest) => format!("redis://{rest}").into(),
+        None => url.expose().into(),
+    }
+}
+
+fn builder(config: Config) -> Builder {
+    let mut builder = Builder::from_config(config);
     builder.set_policy(ReconnectPolicy::new_exponential(0, PAUSES_MS.0, PAUSES_MS.1, 2));
     builder.with_connection_config(|config| {
         config.connection_timeout = CONNECT;
@@ -88,7 +98,7 @@ fn builder(url: &ServerUrl) -> Result<Builder, Error> {
         config.default_command_timeout = COMMAND;
         config.broadcast_channel_capacity = MESSAGES;
     });
-    Ok(builder)
+    builder
 }
 
 async fn open(builder: &Builder, address: &str) -> Result<Links, Error> {

@@ -10,6 +10,7 @@ use mnistq::address::{Address, ServerUrl};
 use mnistq::broker::amqp::AmqpBroker;
 use mnistq::broker::{Broker, BrokerError, Settings, Standing};
 use mnistq::job::JobId;
+use mnistq::tls::Trust;
 
 use super::*;
 use crate::harness::process::free_port;
@@ -38,7 +39,11 @@ impl Queue for AmqpQueue {
 
     async fn open(&self) -> Arc<dyn Broker> {
         let url = url(&self.server.url());
-        Arc::new(AmqpBroker::connect(&url, &self.settings).await.unwrap())
+        Arc::new(
+            AmqpBroker::connect(&url, &self.settings, &Trust::default())
+                .await
+                .unwrap(),
+        )
     }
 
     async fn publish_bytes(&self, id: JobId, body: &[u8]) {
@@ -80,7 +85,8 @@ pub fn url(text: &str) -> ServerUrl {
 /// How a broker that can't be used answers.
 async fn refusal(address: &str, settings: &Settings) -> BrokerError {
     let url = url(address);
-    let connecting = AmqpBroker::connect(&url, settings);
+    let trust = Trust::default();
+    let connecting = AmqpBroker::connect(&url, settings, &trust);
     let connected = within("connecting ends", connecting).await;
     connected.err().expect("this broker can't be used")
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use mnistq::broker::amqp::AmqpBroker;
 use mnistq::broker::{Broker, BrokerError, Consumer, PublishError, Settings};
 use mnistq::job::{Job, JobId, Picture};
+use mnistq::tls::Trust;
 
 use crate::broker::amqp::url;
 use crate::harness::proxy::Proxy;
@@ -147,7 +148,11 @@ async fn a_connection_on_which_nothing_comes_back_is_answered_in_time_and_left()
 
 async fn connect(address: &str) -> Arc<dyn Broker> {
     let (url, settings) = (url(address), Settings::default());
-    Arc::new(AmqpBroker::connect(&url, &settings).await.unwrap())
+    Arc::new(
+        AmqpBroker::connect(&url, &settings, &Trust::default())
+            .await
+            .unwrap(),
+    )
 }
 
 async fn consume(broker: &Arc<dyn Broker>) -> Consumer {

@@ -7,6 +7,7 @@ use mnistq::address::{Address, ServerUrl};
 use mnistq::job::{Failure, FailureCode, JobId, Outcome};
 use mnistq::store::redis::RedisStore;
 use mnistq::store::{Entry, Finished, Reservation, ResultStore, Settings, StoreError};
+use mnistq::tls::Trust;
 
 use crate::harness::process::free_port;
 use crate::harness::proxy::Proxy;
@@ -139,7 +140,8 @@ async fn a_store_waits_for_a_redis_that_starts_late() {
     redis.kill();
     let url = url(&redis.url());
     let settings = Settings::default();
-    let mut connecting = Box::pin(RedisStore::connect(&url, &settings));
+    let trust = Trust::default();
+    let mut connecting = Box::pin(RedisStore::connect(&url, &settings, &trust));
     assert!(stays_pending(&mut connecting).await, "it did not wait");
     let (store, ()) = tokio::join!(connecting, redis.start());
     store.unwrap().check().await.unwrap();
@@ -164,7 +166,9 @@ async fn a_wrong_password_is_refused_and_the_right_one_is_taken() {
         assert!(matches!(error, StoreError::Refused { .. }), "{error:?}");
     }
     let url = url(&open.replace("redis://", "redis://:se%2Fcr%3At@"));
-    let store = RedisStore::connect(&url, &Settings::default()).await.unwrap();
+    let store = RedisStore::connect(&url, &Settings::default(), &Trust::default())
+        .await
+        .unwrap();
     store.check().await.unwrap();
 }
 
@@ -233,14 +237,18 @@ async fn connect(redis: &Redis) -> Arc<dyn ResultStore> {
 }
 
 async fn open(address: &str) -> Arc<dyn ResultStore> {
-    let connected = RedisStore::connect(&url(address), &Settings::default()).await;
+    let connected = RedisStore::connect(&url(address), &Settings::default(), &Trust::default()).await;
     Arc::new(connected.unwrap())
 }
 
 /// Why this address can't be used; it shows no password.
 async fn refusal(address: &str) -> StoreError {
     let (url, settings) = (url(address), Settings::default());
-    let connected = within("connecting ends", RedisStore::connect(&url, &settings)).await;
+    let connected = within(
+        "connecting ends",
+        RedisStore::connect(&url, &settings, &Trust::default()),
+    )
+    .await;
     let error = connected.err().expect("this Redis can't be used");
     assert!(!format!("{error:?} {error}").contains("canary@"), "{error:?}");
     error

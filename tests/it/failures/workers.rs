@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use mnistq::broker::amqp::AmqpBroker;
 use mnistq::broker::{Broker, Settings};
 use mnistq::job::{Job, JobId, Picture};
+use mnistq::tls::Trust;
 
 use crate::broker::amqp::url;
 use crate::harness::client::{Client, picture};
@@ -84,7 +85,11 @@ async fn a_job_that_comes_three_times_has_one_outcome() {
         ..Settings::default()
     };
     let address = url(&RabbitMq::shared().await.url());
-    let broker: Arc<dyn Broker> = Arc::new(AmqpBroker::connect(&address, &settings).await.unwrap());
+    let broker: Arc<dyn Broker> = Arc::new(
+        AmqpBroker::connect(&address, &settings, &Trust::default())
+            .await
+            .unwrap(),
+    );
     let hour = Duration::from_secs(3600);
     let mut ids = Vec::new();
     for _ in 0..20 {

@@ -167,7 +167,7 @@ pub struct Mnistq {
 }
 
 impl Mnistq {
-    /// Where a front end listens: `http://127.0.0.1:PORT`.
+    /// Where a front end listens: `http://127.0.0.1:PORT`, or https.
     pub fn url(&self) -> &str {
         self.address.as_deref().expect("only `serve` listens")
     }
@@ -257,10 +257,13 @@ impl Drop for Mnistq {
     }
 }
 
-/// The address in a whole line that says "listening on http://…".
+/// The address in a whole line that says "listening on http://…", or https.
 fn address_in(text: &str) -> Option<String> {
     let (whole, _) = text.rsplit_once('\n')?;
     let (_, rest) = whole.split_once("listening on ")?;
     let address = rest.split_whitespace().next()?;
-    address.starts_with("http://").then(|| address.to_owned())
+    ["http://", "https://"]
+        .iter()
+        .any(|scheme| address.starts_with(scheme))
+        .then(|| address.to_owned())
 }

@@ -3,6 +3,7 @@
 //! In comes a test's wish for a broker, a store or a running `mnistq`; out come addresses. Everything that is
 //! started here ends with the test process, however that ends ([`process`]). Knows no promise of ours.
 
+pub mod authority;
 pub mod browser;
 pub mod client;
 pub mod data;

@@ -38,9 +38,15 @@ impl RabbitMq {
 
     /// Starts a fresh server for one test, and waits until it answers: some seconds, 140 MB.
     pub async fn launch() -> Self {
+        Self::launch_with("").await
+    }
+
+    /// As [`RabbitMq::launch`], with further lines of configuration.
+    pub async fn launch_with(configuration: &str) -> Self {
         let folder = folder();
         let at = |file: &str| folder.path().join(file);
-        std::fs::write(at("rabbitmq.conf"), CONFIGURATION).expect("a temporary file");
+        std::fs::write(at("rabbitmq.conf"), format!("{CONFIGURATION}{configuration}"))
+            .expect("a temporary file");
         std::fs::write(at("enabled_plugins"), "[].\n").expect("a temporary file");
         std::fs::write(at("rabbitmq-env.conf"), "").expect("a temporary file");
         let mut server = Self {

@@ -55,6 +55,7 @@ impl Served {
             offer: Offer::default(),
             courier: None,
             access: Access::default(),
+            identity: None,
             settings: Settings {
                 threads: 2,
                 ..Settings::default()
@@ -89,6 +90,7 @@ impl Served {
             offer: Offer::default(),
             courier: None,
             access: Access::default(),
+            identity: None,
             settings: Settings::default(),
         };
         let serving = tokio::spawn(serve(listener, front_end, self.shutdown.clone()));

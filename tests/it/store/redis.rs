@@ -7,6 +7,7 @@ use mnistq::address::Address;
 use mnistq::store::outbox::Outbox;
 use mnistq::store::redis::RedisStore;
 use mnistq::store::{ResultStore, Settings};
+use mnistq::tls::Trust;
 
 use super::Results;
 use crate::harness::redis::Redis;
@@ -52,6 +53,8 @@ impl RedisResults {
         let settings = Settings {
             prefix: self.prefix.clone(),
         };
-        RedisStore::connect(&url, &settings).await.unwrap()
+        RedisStore::connect(&url, &settings, &Trust::default())
+            .await
+            .unwrap()
     }
 }
