@@ -72,6 +72,7 @@ pub fn quarters() -> Service {
         },
         reader: |_| Arc::new(Thumbnail),
         model: |_| Ok(Box::new(|| Ok(Box::new(Quarters(card()))))),
+        known: Vec::new,
     }
 }
 

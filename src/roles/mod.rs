@@ -5,6 +5,7 @@
 mod bench;
 mod classify;
 mod dead;
+mod digits;
 mod doctor;
 mod drawing;
 mod evaluate;
@@ -12,6 +13,7 @@ mod keys;
 mod mnist;
 mod open_files;
 mod queue;
+mod reload;
 #[cfg(debug_assertions)]
 mod sabotage;
 mod seams;

@@ -6,22 +6,22 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 
 use super::Service;
 use super::open_files::OpenFiles;
+use super::reload::Reloading;
 use super::seams::Seams;
 use super::work::start_worker;
 use crate::cli;
 use crate::config::{Config, ConfigError};
 use crate::http::{self, Access, Courier, FrontEnd};
-use crate::shutdown;
+use crate::shutdown::{self, Told};
 use crate::tls::Identity;
 
 /// Serves until a signal.
 pub async fn run(flags: &cli::Serve, mut config: Config, service: &Service) -> anyhow::Result<()> {
     config.apply_serve(flags)?;
-    let shutdown = shutdown::on_signal().context("signals can't be handled")?;
+    let told = shutdown::on_signals().context("signals can't be handled")?;
     OpenFiles::raised_for(config.http.max_connections).warn();
     if config.access.exposes(config.http.bind) {
         let message = format!(
@@ -37,11 +37,11 @@ pub async fn run(flags: &cli::Serve, mut config: Config, service: &Service) -> a
     }
     let listener = http::bind(config.http.bind)
         .context("take another address with --bind, or stop what listens there")?;
-    serve(listener, &config, service, shutdown).await
+    serve(listener, &config, service, told).await
 }
 
-/// Serves until `shutdown`, and says where once it is ready. If any part ends by itself, all end, and its error is
-/// the role's.
+/// Serves until it is told to stop, and says where once it is ready. If any part ends by itself, all end, and its error
+/// is the role's.
 ///
 /// # Errors
 /// What could not be opened, or which part ended and why.
@@ -49,11 +49,16 @@ pub async fn serve(
     listener: TcpListener,
     config: &Config,
     service: &Service,
-    shutdown: CancellationToken,
+    told: Told,
 ) -> anyhow::Result<()> {
     let address = listener
         .local_addr()
         .context("the listening address is unknown")?;
+    let Told {
+        stop: shutdown,
+        reload,
+    } = told;
+    let mut reloading = Reloading::new(config, service, reload);
     let seams = Seams::open_to_stay(config).await?;
 
     let mut parts: JoinSet<anyhow::Result<()>> = JoinSet::new();
@@ -61,9 +66,11 @@ pub async fn serve(
     for number in 1..=workers {
         let name = format!("serve-{}-{number}", std::process::id());
         let worker = start_worker(name, config, service, &seams).await?;
+        reloading.add(&worker);
         let shutdown = shutdown.clone();
         parts.spawn(async move { Ok(worker.run(shutdown).await?) });
     }
+    parts.spawn(reloading.run(shutdown.clone()));
     let (outbox, store) = (Arc::clone(&seams.outbox), Arc::clone(&seams.store));
     let courier = Courier::new(&config.callbacks, outbox, store).map_err(anyhow::Error::msg)?;
     let identity = match (&config.http.tls_certificate, &config.http.tls_key) {

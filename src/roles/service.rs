@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use super::seams;
+use super::{digits, seams};
 use crate::config::Config;
 use crate::digit::{DigitReader, Reader};
 use crate::http::Offer;
 use crate::model::{self, Model, ModelError};
+use crate::worker::canary::KnownPicture;
 
 /// Opens a model, on the thread that will use it.
 pub type Opening = Box<dyn FnOnce() -> Result<Box<dyn Model>, ModelError> + Send>;
@@ -19,7 +20,11 @@ pub struct Service {
     /// What makes pictures of uploads, by this configuration.
     pub reader: fn(&Config) -> Arc<dyn Reader>,
     /// Readies the model for each worker, by this configuration: says what is wrong with its files, opens no device.
+    /// Called again, and beside a model that works, when there are new weights.
     pub model: fn(&Config) -> anyhow::Result<Opening>,
+    /// Pictures that every good model tells apart: new weights must do so before they take the old ones' place. None:
+    /// it is enough that they answer with log-probabilities.
+    pub known: fn() -> Vec<KnownPicture>,
 }
 
 impl Service {
@@ -34,6 +39,7 @@ impl Service {
                 let (device, threads) = (config.model.device, config.model.threads);
                 Ok(Box::new(move || model::open(&weights, device, threads)))
             },
+            known: digits::known,
         }
     }
 }

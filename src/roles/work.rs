@@ -6,6 +6,7 @@ use anyhow::Context;
 use tokio::task::JoinSet;
 
 use super::Service;
+use super::reload::Reloading;
 use super::seams::Seams;
 use crate::cli;
 use crate::config::Config;
@@ -15,14 +16,17 @@ use crate::worker::{Engine, Worker};
 /// Works until a signal.
 pub async fn run(flags: &cli::Work, mut config: Config, service: &Service) -> anyhow::Result<()> {
     config.apply_working(&flags.working)?;
-    let shutdown = shutdown::on_signal().context("signals can't be handled")?;
+    let told = shutdown::on_signals().context("signals can't be handled")?;
+    let mut reloading = Reloading::new(&config, service, told.reload);
     let seams = Seams::open_to_stay(&config).await?;
     let name = format!("work-{}", std::process::id());
     let worker = start_worker(name, &config, service, &seams).await?;
+    reloading.add(&worker);
     let mut parts: JoinSet<anyhow::Result<()>> = JoinSet::new();
-    let stop = shutdown.clone();
-    parts.spawn(async move { Ok(worker.run(stop).await?) });
-    let ended = super::run_all(parts, &shutdown).await;
+    let (working, stop) = (told.stop.clone(), told.stop.clone());
+    parts.spawn(async move { Ok(worker.run(working).await?) });
+    parts.spawn(reloading.run(stop));
+    let ended = super::run_all(parts, &told.stop).await;
     seams.close().await;
     ended
 }
@@ -39,7 +43,7 @@ pub async fn start_worker(
         name,
         broker: Arc::clone(&seams.broker),
         store: Arc::clone(&seams.store),
-        engine,
+        engine: engine.into(),
         settings: config.work.clone(),
     })
 }

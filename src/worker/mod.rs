@@ -8,6 +8,8 @@
 //! and storing overlap with the forward pass.
 
 mod batch;
+pub mod canary;
+mod current;
 mod engine;
 mod finish;
 mod predict;
@@ -20,6 +22,7 @@ use serde::Deserialize;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+pub use current::CurrentEngine;
 pub use engine::{Engine, EngineError};
 
 use crate::broker::{Broker, BrokerError, Consumer};
@@ -59,8 +62,8 @@ pub struct Worker {
     pub broker: Arc<dyn Broker>,
     /// Where outcomes go.
     pub store: Arc<dyn ResultStore>,
-    /// The model on its thread.
-    pub engine: Engine,
+    /// The model on its thread. Another may take its place between two batches.
+    pub engine: CurrentEngine,
     /// How batches are formed.
     pub settings: Settings,
 }
@@ -96,7 +99,11 @@ impl Worker {
             .max_batch
             .saturating_mul(NonZeroU16::MIN.saturating_add(BATCHES_IN_HAND - 1));
         let mut consumer = broker.consume(prefetch).await?;
-        tracing::info!(worker = name, device = engine.card().device, "waiting for work");
+        tracing::info!(
+            worker = name,
+            device = engine.get().card().device,
+            "waiting for work"
+        );
 
         let (predicted, to_store) = mpsc::channel(1);
         let finisher = tokio::spawn(

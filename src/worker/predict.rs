@@ -9,7 +9,8 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::mpsc;
 
-use super::engine::{Answer, Engine, EngineError};
+use super::current::CurrentEngine;
+use super::engine::{Answer, EngineError};
 use crate::broker::{Delivery, Standing};
 use crate::job::{Failure, FailureCode, Job, JobId, ModelName, Outcome, Prediction, Timings};
 use crate::model::{ModelCard, ModelError};
@@ -28,7 +29,7 @@ pub struct Predicted {
 /// Predicts batches under a worker's name.
 pub struct Predictor {
     pub name: String,
-    pub engine: Engine,
+    pub engine: CurrentEngine,
     pub store: Arc<dyn ResultStore>,
     pub finished: mpsc::Sender<Vec<Predicted>>,
 }
@@ -37,10 +38,12 @@ impl Predictor {
     /// Predicts a batch and hands it on to be stored. On an error, and if that receiver is gone, the
     /// deliveries go back to the queue.
     pub async fn predict(&self, batch: Vec<Delivery>) -> Result<(), EngineError> {
+        // One engine for all of it, also when another takes its place meanwhile.
+        let engine = self.engine.get();
         let mut predicted = Vec::with_capacity(batch.len());
         let mut readable = Vec::with_capacity(batch.len());
         for delivery in batch {
-            match check(&delivery, self.engine.card()) {
+            match check(&delivery, engine.card()) {
                 None => readable.push(delivery),
                 Some(outcome) => predicted.push(without_model(delivery, outcome)),
             }
@@ -58,8 +61,8 @@ impl Predictor {
                 continue;
             }
             let started = SystemTime::now();
-            match self.engine.predict(pixels(&part)).await {
-                Ok(answer) => predicted.extend(self.conclude(part, &answer, started)),
+            match engine.predict(pixels(&part)).await {
+                Ok(answer) => predicted.extend(self.conclude(engine.card(), part, &answer, started)),
                 Err(EngineError::Model(ModelError::Rejected(detail))) => match part.len() {
                     1 => {
                         let failed = failed(FailureCode::Rejected, detail);
@@ -118,11 +121,11 @@ impl Predictor {
 
     fn conclude(
         &self,
+        card: &ModelCard,
         part: Vec<Delivery>,
         answer: &Answer,
         started: SystemTime,
     ) -> impl Iterator<Item = Predicted> {
-        let card = self.engine.card();
         let batch_size = part.len();
         part.into_iter()
             .zip(answer.log_probabilities.chunks(card.classes))

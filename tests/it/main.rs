@@ -31,3 +31,4 @@ mod store;
 mod tls;
 mod train;
 mod unwanted;
+mod weights;

@@ -27,7 +27,9 @@ async fn another_network_answers_over_the_same_queue_store_and_interface() {
     let shutdown = CancellationToken::new();
     let stop = shutdown.clone();
     let serving =
-        tokio::spawn(async move { serve(listener, &config, &custom_model::quarters(), shutdown).await });
+        tokio::spawn(
+            async move { serve(listener, &config, &custom_model::quarters(), shutdown.into()).await },
+        );
     let client = Client::new(&url);
     client.ready().await;
 

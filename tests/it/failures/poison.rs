@@ -153,7 +153,7 @@ fn dies<Q: Queue, R: Results>(queue: &Q, results: &R, ids: &[JobId]) -> Option<u
             name: "mortal".to_owned(),
             broker: Arc::clone(&broker),
             store: Arc::clone(&store),
-            engine,
+            engine: engine.into(),
             // All that waits comes into one batch.
             settings: Settings {
                 max_wait_ms: 200,

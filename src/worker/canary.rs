@@ -1,0 +1,197 @@
+//! The canary: whether a model may take another's place, asked before it has answered anybody.
+//!
+//! In come two engines and pictures whose class is known, out goes why the new one had better not. Knows no file, and
+//! stores nothing.
+
+use super::engine::{Engine, EngineError};
+use crate::job::Picture;
+use crate::model::ModelCard;
+
+/// A picture that every good model of a service takes for the same.
+#[derive(Debug, Clone)]
+pub struct KnownPicture {
+    /// What is asked.
+    pub picture: Picture,
+    /// What should be answered.
+    pub class: usize,
+}
+
+/// Why a model had better not take another's place.
+#[derive(Debug, thiserror::Error)]
+pub enum CanaryError {
+    /// What is queued for the old one would not fit, or clients would not understand its answers.
+    #[error("it takes {new}, and the model in use takes {old}")]
+    Shape {
+        /// What the new one takes and tells.
+        new: String,
+        /// What the old one takes and tells.
+        old: String,
+    },
+    /// Its answers are no numbers, or none whose probabilities sum to one.
+    #[error("it answers with what are no log-probabilities")]
+    Numbers,
+    /// It has not learned this, or is damaged.
+    #[error("it takes {wrong} of {asked} well-known pictures for something else")]
+    Wrong {
+        /// How many.
+        wrong: usize,
+        /// Of how many.
+        asked: usize,
+    },
+    /// It can't be asked.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+/// How far a picture's probabilities may sum to something else than one: what half-precision arithmetic leaves.
+const SLACK: f32 = 1e-2;
+/// A good model may be wrong about one in so many.
+const MAY_BE_WRONG: usize = 5;
+
+/// Asks the new engine about a blank picture and all that is known.
+///
+/// # Errors
+/// [`CanaryError`] says why it had better not take the old one's place.
+pub async fn check(new: &Engine, old: &Engine, known: &[KnownPicture]) -> Result<(), CanaryError> {
+    let card = new.card();
+    let (width, height) = (card.width, card.height);
+    if (width, height, card.classes) != (old.card().width, old.card().height, old.card().classes) {
+        return Err(CanaryError::Shape {
+            new: shape(card),
+            old: shape(old.card()),
+        });
+    }
+    let known: Vec<&KnownPicture> = known
+        .iter()
+        .filter(|known| (known.picture.width(), known.picture.height()) == (width, height))
+        .collect();
+    let mut pixels = vec![0; usize::from(width) * usize::from(height)];
+    pixels.extend(known.iter().flat_map(|known| known.picture.pixels()));
+    let answer = new.predict(pixels).await?.log_probabilities;
+    let rows: Vec<&[f32]> = answer.chunks(card.classes.max(1)).collect();
+    if rows.len() != known.len() + 1 || !rows.iter().all(|row| sums_to_one(row)) {
+        return Err(CanaryError::Numbers);
+    }
+    let answers = rows[1..].iter().map(|row| surest(row));
+    let wrong = answers
+        .zip(&known)
+        .filter(|(class, known)| *class != Some(known.class));
+    let (wrong, asked) = (wrong.count(), known.len());
+    if wrong * MAY_BE_WRONG > asked {
+        return Err(CanaryError::Wrong { wrong, asked });
+    }
+    Ok(())
+}
+
+fn shape(card: &ModelCard) -> String {
+    format!(
+        "{}×{} pixels for {} classes",
+        card.width, card.height, card.classes
+    )
+}
+
+/// False also for what is no number.
+fn sums_to_one(row: &[f32]) -> bool {
+    let sum: f32 = row.iter().map(|log_probability| log_probability.exp()).sum();
+    (sum - 1.0).abs() <= SLACK
+}
+
+fn surest(row: &[f32]) -> Option<usize> {
+    (0..row.len()).max_by(|a, b| row[*a].total_cmp(&row[*b]))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::model::{Model, ModelError};
+
+    /// Answers what the first pixel of a picture says.
+    struct Says(ModelCard, fn(u8) -> [f32; 2]);
+
+    impl Model for Says {
+        fn card(&self) -> &ModelCard {
+            &self.0
+        }
+
+        fn predict(&mut self, pixels: &[u8]) -> Result<Vec<f32>, ModelError> {
+            Ok(pixels
+                .chunks(4)
+                .flat_map(|picture| (self.1)(picture[0]))
+                .collect())
+        }
+    }
+
+    async fn engine(height: u16, answer: fn(u8) -> [f32; 2]) -> Engine {
+        let card = ModelCard {
+            name: "says".to_owned(),
+            weights_sha256: String::new(),
+            device: "cpu".to_owned(),
+            width: 2,
+            height,
+            classes: 2,
+        };
+        Engine::start(move || Ok(Box::new(Says(card, answer))))
+            .await
+            .unwrap()
+    }
+
+    fn bright(first: u8) -> [f32; 2] {
+        let light = f32::from(first) / 256.0;
+        [(1.0 - light).ln(), light.ln()]
+    }
+
+    fn known(count: usize) -> Vec<KnownPicture> {
+        let known = |index: usize| KnownPicture {
+            picture: Picture::new(2, 2, vec![if index % 2 == 1 { 200 } else { 50 }; 4]).unwrap(),
+            class: index % 2,
+        };
+        (0..count).map(known).collect()
+    }
+
+    async fn told(new: Engine, known: &[KnownPicture]) -> String {
+        let old = engine(2, bright).await;
+        match check(&new, &old, known).await {
+            Ok(()) => String::new(),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_good_model_passes_also_where_nothing_is_known() {
+        assert_eq!(told(engine(2, bright).await, &known(10)).await, "");
+        assert_eq!(told(engine(2, bright).await, &[]).await, "");
+    }
+
+    #[tokio::test]
+    async fn a_model_may_be_wrong_about_a_few() {
+        let mut known = known(10);
+        known[0].class = 1;
+        known[1].class = 0;
+        assert_eq!(told(engine(2, bright).await, &known).await, "");
+        known[2].class = 1;
+        assert_eq!(
+            told(engine(2, bright).await, &known).await,
+            "it takes 3 of 10 well-known pictures for something else"
+        );
+    }
+
+    #[tokio::test]
+    async fn what_are_no_log_probabilities_are_known() {
+        let numbers: [fn(u8) -> [f32; 2]; 3] =
+            [|_| [f32::NAN, 0.0], |_| [0.0, 0.0], |_| [f32::INFINITY, 0.0]];
+        for answer in numbers {
+            let told = told(engine(2, answer).await, &[]).await;
+            assert_eq!(told, "it answers with what are no log-probabilities");
+        }
+    }
+
+    #[tokio::test]
+    async fn another_input_is_refused() {
+        let told = told(engine(3, |_| [0.0, f32::NEG_INFINITY]).await, &[]).await;
+        assert_eq!(
+            told,
+            "it takes 2×3 pixels for 2 classes, and the model in use takes 2×2 pixels for 2 classes"
+        );
+    }
+}
