@@ -4,8 +4,10 @@ SHELL := /bin/sh
 # Debian keeps servers where a user's shell does not look.
 export PATH := $(PATH):/usr/sbin:/sbin
 BUILT := $(or $(CARGO_TARGET_DIR),target)/release
+# What fuzzing builds, has found and goes on with.
+FUZZED := $(or $(CARGO_TARGET_DIR),target)/fuzz
 
-.PHONY: help test lint release man chaos bench-peers api servers
+.PHONY: help test lint release man chaos fuzz bench-peers api servers
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -31,6 +33,15 @@ chaos: servers ## Break everything at random for half an hour, on RabbitMQ and R
 
 api: ## Let schemathesis (pip install schemathesis) ask a server, URL, all that its /openapi.json allows
 	schemathesis --config-file tests/schemathesis/config.toml run $(or $(URL),http://127.0.0.1:8000)/openapi.json
+
+fuzz: ## Make up bytes for a door of tests/fuzz/bodies.rs: make fuzz TARGET=digit SECONDS=60; needs nightly Rust
+	@command -v cargo-fuzz >/dev/null || cargo install --locked cargo-fuzz
+	mkdir -p $(FUZZED)/corpus/$(TARGET) $(FUZZED)/crashes
+	cp Cargo.lock tests/fuzz/Cargo.lock
+	cargo +nightly fuzz run --fuzz-dir tests/fuzz --target-dir $(FUZZED)/build $(TARGET) \
+		$(FUZZED)/corpus/$(TARGET) tests/fuzz/corpus/$(TARGET) $(if $(filter digit,$(TARGET)),tests/data/pictures) -- \
+		-max_total_time=$(or $(SECONDS),60) -timeout=20 -malloc_limit_mb=256 -print_final_stats=1 \
+		-artifact_prefix=$(FUZZED)/crashes/$(TARGET)-
 
 bench-peers: servers ## Measure mnistq beside ONNX Runtime, PyTorch and the well-known Python stack, in turns
 	@test -n "$(PEERS)" || { echo "make bench-peers PEERS=DIR PYTHON=DIR/bin/python MNIST=DIR (see examples/peers.rs)"; exit 2; }

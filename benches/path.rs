@@ -14,7 +14,7 @@ use mnistq::model::Model;
 use mnistq::model::kernels::{CpuNet, Level};
 use mnistq::model::weights::Weights;
 
-const DIGIT: &[u8] = include_bytes!("../src/roles/digits/7.png");
+const DIGIT: &[u8] = include_bytes!("../src/roles/bench/seven.png");
 const PHOTO: &[u8] = include_bytes!("../examples/pictures/photo.jpg");
 
 fn reading(criterion: &mut Criterion) {

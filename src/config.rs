@@ -187,7 +187,15 @@ impl Config {
             path: path.to_owned(),
             source,
         })?;
-        toml::from_str(&text).map_err(|error| ConfigError::File {
+        Self::parse(path, &text)
+    }
+
+    /// Reads the text of a configuration file, which errors name as `path`.
+    ///
+    /// # Errors
+    /// [`ConfigError::File`] names the line that is wrong.
+    pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        toml::from_str(text).map_err(|error| ConfigError::File {
             path: path.to_owned(),
             line: error
                 .span()

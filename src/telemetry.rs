@@ -25,6 +25,8 @@ pub fn start(level: &str) -> Result<(), ParseError> {
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
+        // It would tell of them on standard error too, and panic where that is what is gone: a closed terminal.
+        .log_internal_errors(false)
         .with_target(false);
     if io::stderr().is_terminal() {
         let coloured = terminal::colours(&io::stderr()) != Colours::None;

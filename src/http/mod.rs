@@ -47,6 +47,8 @@ use tokio_util::sync::CancellationToken;
 pub use access::{Access, ApiKey, InvalidKeys, KeyLine, Keys, Settings as AccessSettings};
 pub use callback::{Courier, Secret, Settings as CallbackSettings};
 pub use kserve::Offer;
+pub use kserve::infer::pictures_in;
+pub use page::DIGITS;
 pub use settings::Settings;
 
 use crate::broker::Broker;

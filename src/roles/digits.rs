@@ -1,26 +1,10 @@
-//! Ten handwritten digits, one of each: what every good model of MNIST reads. From MNIST's test images.
+//! Ten handwritten digits that every good model of MNIST reads: what new weights are asked about.
 
 use crate::digit::{DigitReader, Reader, Settings};
+use crate::http::DIGITS;
 use crate::worker::canary::KnownPicture;
 
-/// In order: the first shows a zero.
-const DIGITS: [&[u8]; 10] = [
-    include_bytes!("digits/0.png"),
-    include_bytes!("digits/1.png"),
-    include_bytes!("digits/2.png"),
-    include_bytes!("digits/3.png"),
-    include_bytes!("digits/4.png"),
-    include_bytes!("digits/5.png"),
-    include_bytes!("digits/6.png"),
-    include_bytes!("digits/7.png"),
-    include_bytes!("digits/8.png"),
-    include_bytes!("digits/9.png"),
-];
-
-/// A seven, as a file.
-pub const SEVEN: &[u8] = DIGITS[7];
-
-/// All ten, as a model takes them.
+/// One of each, as a model takes them.
 pub fn known() -> Vec<KnownPicture> {
     let reader = DigitReader::new(&Settings::default());
     let known = DIGITS.iter().enumerate().filter_map(|(class, file)| {

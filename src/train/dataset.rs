@@ -13,9 +13,9 @@ pub const PICTURE: usize = 784;
 /// MNIST's largest file has 47 MB; a file many times as large is none of ours.
 const MAX_FILE_BYTES: u64 = 256 << 20;
 /// Start of a file of bytes in three dimensions, and in one: <http://yann.lecun.com/exdb/mnist/>.
-const IMAGES_MAGIC: u32 = 0x0803;
+pub const IMAGES_MAGIC: u32 = 0x0803;
 /// See [`IMAGES_MAGIC`].
-const LABELS_MAGIC: u32 = 0x0801;
+pub const LABELS_MAGIC: u32 = 0x0801;
 
 /// The two halves of MNIST.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -200,8 +200,11 @@ fn decompress(path: &Path) -> io::Result<Vec<u8>> {
     read.map(|_| content)
 }
 
-/// What follows the header of an IDX file, if the header is right and fits the length.
-fn payload(file: &[u8], magic: u32) -> Result<Vec<u8>, String> {
+/// What follows the header of an IDX file that starts with this magic number, if the header is right and fits the length.
+///
+/// # Errors
+/// What is wrong with the file, in a few words.
+pub fn payload(file: &[u8], magic: u32) -> Result<Vec<u8>, String> {
     let word = |index: usize| {
         let bytes = file.get(index * 4..).and_then(|rest| rest.first_chunk());
         bytes

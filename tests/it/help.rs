@@ -103,7 +103,7 @@ impl Stage {
             .with_variable("MNISTQ_DATA", "mnist")
             .with_variable("MNISTQ_SECONDS", "0.2");
         home.write("config/mnistq/mnistq.toml", "[queue]\nqueue = \"help\"\n");
-        home.write("digit.png", include_bytes!("../../src/roles/digits/7.png"));
+        home.write("digit.png", include_bytes!("../../src/roles/bench/seven.png"));
         let digest = "9f86d081".repeat(8);
         let keys = format!("alice {digest}\nbob {digest}\ncarol {digest}\n");
         home.write("keys", keys);

@@ -17,6 +17,7 @@ mod dead;
 mod digit;
 mod doctor;
 mod failures;
+mod fuzz;
 mod golden;
 mod help;
 mod http;

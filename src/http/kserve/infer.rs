@@ -154,6 +154,14 @@ async fn take(
     }))
 }
 
+/// How many pictures the body of a request has for this model, each of which may still be a file to be read.
+///
+/// # Errors
+/// What is wrong with it, as its sender is told.
+pub fn pictures_in(body: &[u8], offer: &Offer) -> Result<usize, String> {
+    understand(body, offer).map(|asked| asked.images.len())
+}
+
 fn understand(body: &[u8], offer: &Offer) -> Result<Asked, String> {
     let request: Request = serde_json::from_slice(body).map_err(|error| error.to_string())?;
     let [input] = <[Tensor; 1]>::try_from(request.inputs)

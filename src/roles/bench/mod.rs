@@ -4,3 +4,6 @@ pub mod model;
 pub mod server;
 
 mod connection;
+
+/// A handwritten seven: the first of MNIST's test images.
+pub const SEVEN: &[u8] = include_bytes!("seven.png");

@@ -17,9 +17,9 @@ use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::SEVEN;
 use super::connection::{Connection, Fate};
 use crate::cli;
-use crate::roles::digits::SEVEN;
 
 const BOUNDARY: &str = "mnistq-bench-4f2d";
 /// Pause after an error, so that a server that is away is not hammered.

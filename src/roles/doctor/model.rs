@@ -10,7 +10,7 @@ use crate::digit::{DigitReader, Reader, Settings};
 use crate::model;
 use crate::model::kernels::Level;
 use crate::model::weights::Weights;
-use crate::roles::digits::SEVEN;
+use crate::roles::bench::SEVEN;
 use crate::roles::seams;
 
 /// Whether the weights can be read; and the weights.

@@ -1,0 +1,7 @@
+//! libFuzzer's way to `bodies::config`.
+#![no_main]
+
+#[path = "../bodies.rs"]
+mod bodies;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| bodies::config(bytes));
