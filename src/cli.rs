@@ -19,7 +19,7 @@ pub use asking::Classify;
 pub use keys::{Keys, KeysAsked};
 pub use learning::{Evaluate, Train};
 pub use measuring::{Bench, BenchModel, BenchServer};
-pub use operating::{AsJson, Completions, Dead, DeadJobs, DeadList, Doctor, Queue, complete};
+pub use operating::{AsJson, Completions, Dead, DeadJobs, DeadList, Doctor, Probe, Queue, complete};
 pub use serving::{Serve, Work, Working};
 
 /// Asynchronous machine-learning inference at scale: an HTTP front end, a queue, workers beside the GPUs.
@@ -106,6 +106,8 @@ pub enum Role {
     Keys(Keys),
     /// Looks at all that serving needs, and says what is wrong and what to do
     Doctor(Doctor),
+    /// Asks an address once, and fails unless it answers with 2xx: a health check where there is no curl
+    Probe(Probe),
     /// Prints what a shell needs to complete this command line
     Completions(Completions),
     /// Measures how fast a server or the model is

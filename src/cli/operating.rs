@@ -1,4 +1,4 @@
-//! The commands of an operator: `dead`, `queue`, `doctor` and `completions`.
+//! The commands of an operator: `dead`, `queue`, `doctor`, `probe` and `completions`.
 
 use std::io;
 
@@ -87,6 +87,18 @@ pub struct Doctor {
     /// Print one JSON object
     #[arg(long, env = "MNISTQ_JSON", value_parser = BoolishValueParser::new())]
     pub json: bool,
+}
+
+/// `mnistq probe`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  mnistq probe http://127.0.0.1:8000/livez
+  mnistq probe http://127.0.0.1:8000/readyz")]
+pub struct Probe {
+    /// What to ask
+    #[arg(value_name = "URL")]
+    pub url: String,
 }
 
 /// `mnistq completions`

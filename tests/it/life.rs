@@ -116,6 +116,16 @@ async fn uploads_wait_for_the_first_worker_also_while_the_front_end_restarts() {
 }
 
 #[tokio::test]
+async fn a_log_that_nobody_reads_any_more_stops_nothing() {
+    let home = Home::new();
+    // Whoever reads the log has gone at once; what is answered still goes where it should.
+    let line = "{ mnistq serve --bind 127.0.0.1:0 2>&1 >&3 | true; } 3>&1";
+    let mut front_end = home.start_shell(line);
+    front_end.listen().await;
+    every_picture_is_answered(&Client::new(front_end.url())).await;
+}
+
+#[tokio::test]
 async fn a_worker_that_is_told_to_stop_answers_what_it_holds() {
     let home = Home::new();
     let front_end = home.serve(&["--workers", "0"]).await;

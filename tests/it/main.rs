@@ -27,6 +27,7 @@ mod model;
 mod openapi;
 mod own_model;
 mod page;
+mod probe;
 mod show;
 mod store;
 mod tls;
