@@ -7,7 +7,7 @@ BUILT := $(or $(CARGO_TARGET_DIR),target)/release
 # What fuzzing builds, has found and goes on with.
 FUZZED := $(or $(CARGO_TARGET_DIR),target)/fuzz
 
-.PHONY: help test lint release man chaos fuzz bench-peers api servers
+.PHONY: help test lint release man chaos fuzz deny advisories bench-peers api servers
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -19,6 +19,14 @@ lint: ## Check form, lints and documentation
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
+
+deny: ## Check licences and origins of all that is depended on; installs cargo-deny if it is missing
+	@command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
+	cargo deny --locked check --config config/deny.toml licenses bans sources
+
+advisories: ## Check dependencies for known weaknesses; fetches their database from GitHub
+	@command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
+	cargo deny --locked check --config config/deny.toml advisories
 
 release: ## Build the executable, target/release/mnistq
 	cargo build --locked --release

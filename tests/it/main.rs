@@ -14,6 +14,7 @@ mod cli;
 mod config;
 mod crash;
 mod dead;
+mod deployment;
 mod digit;
 mod doctor;
 mod failures;

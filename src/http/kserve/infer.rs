@@ -50,7 +50,7 @@ struct Request {
 #[schema(as = InferenceResponse)]
 struct Response {
     model_name: String,
-    /// SHA-256 of the weights.
+    /// SHA-256 of the weights; of several, if workers have different ones.
     model_version: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<String>,
@@ -145,10 +145,15 @@ async fn take(
         return Ok(accepted(model_name, asked.id, &ids));
     }
     let predictions = wait_for_all(state, &ids, patience).await?;
-    let model_version = predictions.first().map(|one| one.model.weights_sha256.clone());
+    let mut versions: Vec<&str> = predictions
+        .iter()
+        .map(|one| one.model.weights_sha256.as_str())
+        .collect();
+    versions.sort_unstable();
+    versions.dedup();
     Ok(HttpResponse::Ok().insert_header(result::NO_STORE).json(Response {
         model_name,
-        model_version: model_version.unwrap_or_default(),
+        model_version: versions.join(", "),
         id: asked.id,
         outputs: tensor::answers(&asked.outputs, &predictions),
     }))
