@@ -12,7 +12,7 @@ FUZZED := $(or $(CARGO_TARGET_DIR),target)/fuzz
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
 
-test: servers ## Run every test; installs RabbitMQ, Redis and Chromium from the system's packages if they are missing
+test: servers ## Run every test; installs RabbitMQ, Redis, Prometheus and Chromium from the system's packages if they are missing
 	cargo test --locked
 
 lint: ## Check form, lints and documentation
@@ -59,4 +59,5 @@ bench-peers: servers ## Measure mnistq beside ONNX Runtime, PyTorch and the well
 servers:
 	@command -v rabbitmq-server >/dev/null || .ci/install rabbitmq-server
 	@command -v redis-server >/dev/null || command -v valkey-server >/dev/null || .ci/install redis-server
+	@command -v promtool >/dev/null || .ci/install prometheus
 	@command -v chromedriver >/dev/null || .ci/install chromium chromium-driver

@@ -20,7 +20,7 @@ pub use keys::{Keys, KeysAsked};
 pub use learning::{Evaluate, Train};
 pub use measuring::{Bench, BenchModel, BenchServer};
 pub use operating::{AsJson, Completions, Dead, DeadJobs, DeadList, Doctor, Probe, Queue, complete};
-pub use serving::{Serve, Work, Working};
+pub use serving::{Serve, Watching, Work, Working};
 
 /// Asynchronous machine-learning inference at scale: an HTTP front end, a queue, workers beside the GPUs.
 #[derive(Debug, Parser)]

@@ -17,7 +17,7 @@ use crate::address::Address;
 use crate::cli;
 use crate::model::device::DeviceName;
 use crate::tls::Trust;
-use crate::{broker, digit, http, store, train, worker};
+use crate::{broker, digit, http, store, telemetry, train, worker};
 
 /// Everything that can be configured; `config/mnistq.toml` says what each key means.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -47,6 +47,8 @@ pub struct Config {
     pub work: worker::Settings,
     /// The model, and where it runs.
     pub model: ModelSettings,
+    /// How all of it is watched.
+    pub telemetry: telemetry::Settings,
     /// Training.
     pub train: train::Settings,
     /// The client.
@@ -68,6 +70,7 @@ impl Default for Config {
             digit: digit::Settings::default(),
             work: worker::Settings::default(),
             model: ModelSettings::default(),
+            telemetry: telemetry::Settings::default(),
             train: train::Settings::default(),
             classify: ClassifySettings::default(),
         }
@@ -257,7 +260,19 @@ impl Config {
         if let Some(preprocess) = &flags.preprocess {
             self.digit.preprocess = parse("--preprocess", preprocess)?;
         }
+        self.apply_watching(&flags.watching)?;
         self.apply_working(&flags.working)
+    }
+
+    /// Takes over the flags that say how a role is watched.
+    ///
+    /// # Errors
+    /// [`ConfigError::Flag`] names the one that is wrong.
+    pub fn apply_watching(&mut self, flags: &cli::Watching) -> Result<(), ConfigError> {
+        if let Some(address) = &flags.metrics_addr {
+            self.telemetry.metrics_addr = Some(parse("--metrics-addr", address)?);
+        }
+        Ok(())
     }
 
     /// Takes over the flags of whatever runs a worker.

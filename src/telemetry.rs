@@ -1,13 +1,24 @@
-//! The log: structured lines on standard error, for a person at a terminal and as JSON otherwise.
+//! How a process is watched, by its settings; and the log: structured lines on standard error, for a person at a
+//! terminal and as JSON otherwise.
 //!
 //! In comes the level, out goes a subscriber for the whole process. Knows no role.
 
 use std::io::{self, IsTerminal};
+use std::net::SocketAddr;
 
+use serde::Deserialize;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 
 use crate::terminal::{self, Colours};
+
+/// How a process is watched.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Where `/metrics` is told; none: at the front end's own address, and by a worker nowhere.
+    pub metrics_addr: Option<SocketAddr>,
+}
 
 /// At their finer levels these print credentials or whole message bodies, whatever the level asked for.
 const CAPPED: [&str; 4] = ["amqprs=info", "fred=info", "hyper=info", "reqwest=info"];

@@ -30,6 +30,7 @@ use crate::tls::Trust;
 use consumer::Pump;
 use endpoint::Endpoint;
 use publisher::{Parcel, Publisher};
+use reconnect::Rebuilt;
 use topology::Topology;
 
 /// A queue at a RabbitMQ.
@@ -40,6 +41,7 @@ pub struct AmqpBroker {
     publisher: Arc<Publisher>,
     endpoint: Endpoint,
     topology: Topology,
+    rebuilt: Rebuilt,
 }
 
 impl AmqpBroker {
@@ -56,11 +58,13 @@ impl AmqpBroker {
         };
         let endpoint = Endpoint::parse(url, trust).map_err(|error| refused(error.into()))?;
         let topology = Topology::new(settings).map_err(|error| refused(error.into()))?;
-        let publisher = Publisher::connect(endpoint.clone(), topology.clone()).await?;
+        let rebuilt = Rebuilt::default();
+        let publisher = Publisher::connect(endpoint.clone(), topology.clone(), rebuilt.clone()).await?;
         Ok(Self {
             publisher: Arc::new(publisher),
             endpoint,
             topology,
+            rebuilt,
         })
     }
 }
@@ -87,6 +91,7 @@ impl Broker for AmqpBroker {
             publisher: Arc::clone(&self.publisher),
             prefetch: prefetch.get(),
             deliveries,
+            rebuilt: self.rebuilt.clone(),
             stop: stop.clone(),
         };
         let link = pump.subscribe().await?;
@@ -100,6 +105,10 @@ impl Broker for AmqpBroker {
 
     async fn check(&self) -> Result<(), BrokerError> {
         self.backlog().await.map(drop)
+    }
+
+    fn reconnects(&self) -> u64 {
+        self.rebuilt.times()
     }
 
     fn server(&self) -> Option<String> {

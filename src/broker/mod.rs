@@ -43,6 +43,17 @@ pub trait Broker: Send + Sync {
     /// Whether the queue can take a job now: for readiness, in bounded time.
     async fn check(&self) -> Result<(), BrokerError>;
 
+    /// For how long the job has waited that waits longest, now or by its id; none if nothing waits, or if the queue
+    /// does not tell.
+    async fn oldest(&self) -> Result<Option<Duration>, BrokerError> {
+        Ok(None)
+    }
+
+    /// How often a lost connection was rebuilt.
+    fn reconnects(&self) -> u64 {
+        0
+    }
+
     /// What it is, by name and version, for a person; none if it does not say.
     fn server(&self) -> Option<String> {
         None

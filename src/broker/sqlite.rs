@@ -9,7 +9,7 @@ use std::num::NonZeroU16;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -79,6 +79,15 @@ impl Broker for SqliteBroker {
 
     async fn backlog(&self) -> Result<u64, BrokerError> {
         Ok(self.database.read(count_waiting)?.unsigned_abs())
+    }
+
+    async fn oldest(&self) -> Result<Option<Duration>, BrokerError> {
+        let first = "SELECT id FROM jobs WHERE owner IS NULL ORDER BY seq LIMIT 1";
+        let id = self.database.read(|connection| {
+            let mut statement = connection.prepare_cached(first)?;
+            statement.query_row([], |row| row.get::<_, Vec<u8>>(0)).optional()
+        })?;
+        Ok(id.and_then(|id| JobId::from_bytes(&id)).map(|id| id.age()))
     }
 
     async fn check(&self) -> Result<(), BrokerError> {

@@ -59,6 +59,9 @@ pub struct Serve {
     /// How the in-process workers work.
     #[command(flatten)]
     pub working: Working,
+    /// How it is watched.
+    #[command(flatten)]
+    pub watching: Watching,
 }
 
 /// `mnistq work`
@@ -67,11 +70,15 @@ pub struct Serve {
 Examples:
   mnistq work
   mnistq work --device cuda:0 --max-batch 1024
+  mnistq work --metrics-addr 127.0.0.1:9464
   mnistq work --broker amqp://user:password@rabbit --store redis://redis")]
 pub struct Work {
     /// How to work.
     #[command(flatten)]
     pub working: Working,
+    /// How it is watched.
+    #[command(flatten)]
+    pub watching: Watching,
 }
 
 /// Flags of whatever runs a worker.
@@ -92,4 +99,12 @@ pub struct Working {
     /// Threads of the model on a CPU [default: the cores of this machine]
     #[arg(long, env = "MNISTQ_THREADS", value_name = "N")]
     pub threads: Option<usize>,
+}
+
+/// Flags of whatever stays and can be watched.
+#[derive(Debug, Args)]
+pub struct Watching {
+    /// Address for /metrics alone [default: serve: with the rest, work: none]
+    #[arg(long, env = "MNISTQ_METRICS_ADDR", value_name = "ADDRESS")]
+    pub metrics_addr: Option<String>,
 }

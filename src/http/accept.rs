@@ -124,6 +124,7 @@ pub async fn queue(state: &State, picture: Picture, source: Bytes, terms: Terms)
     match state.broker.publish(&job, terms.deadline).await {
         Ok(()) => {
             state.pace.note_queued();
+            state.serving.note_accepted();
             tracing::debug!(inference_id = %id, "queued");
             Ok(id)
         }

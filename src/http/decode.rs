@@ -4,7 +4,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_web::web::{self, Bytes};
 use tokio::sync::Semaphore;
@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use super::error::ApiError;
 use crate::digit::{ReadError, Reader};
 use crate::job::Picture;
+use crate::metrics::Serving;
 
 /// Uploads up to this size are read where they arrive: a 28×28 PNG takes less time than a change of threads,
 /// and what a hostile one of this size unpacks to (a thousandfold) holds a thread up for milliseconds only.
@@ -25,15 +26,17 @@ const TURN: Duration = Duration::from_secs(10);
 /// A reader, with bounds on how many use it at once.
 pub struct Decoder {
     reader: Arc<dyn Reader>,
+    serving: Serving,
     admitted: Semaphore,
     turns: Arc<Semaphore>,
 }
 
 impl Decoder {
     /// A decoder that has `cores` uploads in work at once.
-    pub fn new(reader: Arc<dyn Reader>, cores: usize) -> Self {
+    pub fn new(reader: Arc<dyn Reader>, cores: usize, serving: Serving) -> Self {
         Self {
             reader,
+            serving,
             admitted: Semaphore::new(cores * (1 + WAITING)),
             turns: Arc::new(Semaphore::new(cores)),
         }
@@ -42,7 +45,7 @@ impl Decoder {
     /// The picture in an upload. [`ApiError::Busy`] if too many wait already, or for too long.
     pub async fn decode(&self, upload: Bytes) -> Result<Picture, ApiError> {
         if upload.len() <= INLINE_BYTES {
-            return read(&*self.reader, &upload)
+            return read(&*self.reader, &upload, &self.serving)
                 .ok_or(ApiError::Broken)?
                 .map_err(ApiError::Read);
         }
@@ -50,11 +53,11 @@ impl Decoder {
         let Ok(Ok(turn)) = timeout(TURN, Arc::clone(&self.turns).acquire_owned()).await else {
             return Err(ApiError::Busy);
         };
-        let reader = Arc::clone(&self.reader);
+        let (reader, serving) = (Arc::clone(&self.reader), self.serving.clone());
         let decoding = web::block(move || {
             // Goes with the work, which does not end when the client goes away.
             let _turn = turn;
-            read(&*reader, &upload)
+            read(&*reader, &upload, &serving)
         });
         let read = decoding.await.ok().flatten();
         read.ok_or(ApiError::Broken)?.map_err(ApiError::Read)
@@ -62,8 +65,11 @@ impl Decoder {
 }
 
 /// None if the reader panics: that is a mistake of ours, but no reason to leave a client without an answer.
-fn read(reader: &dyn Reader, upload: &[u8]) -> Option<Result<Picture, ReadError>> {
-    catch_unwind(AssertUnwindSafe(|| reader.read(upload))).ok()
+fn read(reader: &dyn Reader, upload: &[u8], serving: &Serving) -> Option<Result<Picture, ReadError>> {
+    let begun = Instant::now();
+    let read = catch_unwind(AssertUnwindSafe(|| reader.read(upload))).ok();
+    serving.note_decoded(begun.elapsed());
+    read
 }
 
 #[cfg(test)]
@@ -75,6 +81,7 @@ mod tests {
     use futures_util::future::join_all;
 
     use super::*;
+    use crate::metrics::Metrics;
 
     /// Reads nothing until it is let go, and knows how many are at it.
     #[derive(Default)]
@@ -113,7 +120,7 @@ mod tests {
     #[tokio::test]
     async fn as_many_decode_as_there_are_cores_some_wait_and_more_are_refused() {
         let reader = Arc::new(HeldReader::default());
-        let decoder = Decoder::new(reader.clone(), 2);
+        let decoder = Decoder::new(reader.clone(), 2, Metrics::new().serving());
         let admitted = 2 * (1 + WAITING);
         let decode = async || decoder.decode(LARGE).await;
         // Those who are admitted wait for one another; this one is polled last, and lets them go.
@@ -134,7 +141,7 @@ mod tests {
     #[tokio::test]
     async fn a_decode_that_nobody_waits_for_still_takes_its_turn() {
         let reader = Arc::new(HeldReader::default());
-        let decoder = Decoder::new(reader.clone(), 1);
+        let decoder = Decoder::new(reader.clone(), 1, Metrics::new().serving());
         let abandoned = decoder.decode(LARGE);
         // One poll takes the turn and starts the work.
         assert!(abandoned.now_or_never().is_none());

@@ -231,6 +231,12 @@ impl ApiError {
         }
     }
 
+    /// The problem's type in short, as metrics have it.
+    pub fn reason(&self) -> &'static str {
+        let (_, r#type, _) = self.row();
+        r#type.trim_start_matches("/problems/")
+    }
+
     /// Seconds until another try makes sense, if it ever does.
     pub fn retry_after(&self) -> Option<u64> {
         match self {

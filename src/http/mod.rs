@@ -19,6 +19,7 @@ mod idempotency;
 mod kserve;
 mod lifetimes;
 mod live;
+mod metrics;
 mod normalize;
 mod openapi;
 mod pace;
@@ -30,6 +31,7 @@ mod seen;
 mod settings;
 mod state;
 mod upload;
+mod watch;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -40,6 +42,7 @@ use std::thread::available_parallelism;
 use std::time::Duration;
 
 use actix_web::dev::Server;
+use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, web};
 use tokio::net::TcpSocket;
 use tokio_util::sync::CancellationToken;
@@ -48,11 +51,13 @@ pub use access::{Access, ApiKey, InvalidKeys, KeyLine, Keys, Settings as AccessS
 pub use callback::{Courier, Secret, Settings as CallbackSettings};
 pub use kserve::Offer;
 pub use kserve::infer::pictures_in;
+pub use metrics::serve as serve_metrics;
 pub use page::DIGITS;
 pub use settings::Settings;
 
 use crate::broker::Broker;
 use crate::digit::Reader;
+use crate::metrics::{Metrics, Serving};
 use crate::store::ResultStore;
 use crate::tls::{Identity, TlsError};
 use state::State;
@@ -73,6 +78,10 @@ pub struct FrontEnd {
     pub access: Access,
     /// By which certificate it is known; none: it speaks no TLS.
     pub identity: Option<Arc<Identity>>,
+    /// What it counts.
+    pub serving: Serving,
+    /// What `/metrics` tells; none: it is told elsewhere.
+    pub metrics: Option<Metrics>,
     /// Limits.
     pub settings: Settings,
 }
@@ -176,14 +185,18 @@ fn start(listener: TcpListener, state: &web::Data<State>) -> Result<Server, Http
     let tls = state.identity.as_ref().map(Identity::server).transpose();
     let tls = tls.map_err(HttpError::Tls)?;
     let state = state.clone();
+    let serving = state.serving.clone();
     let app = move || {
         App::new()
             .app_data(state.clone())
             .configure(routes::register)
+            .wrap(from_fn(watch::watch))
             .wrap(browsers::headers(state.identity.is_some()))
             .wrap(browsers::origins(state.access.origins()))
     };
     let server = HttpServer::new(app)
+        // Goes with the connection.
+        .on_connect(move |_, connection| drop(connection.insert(serving.connection())))
         .workers(threads)
         .max_connections(max_connections)
         .tcp_nodelay(true)

@@ -10,7 +10,7 @@ use utoipa::openapi::{Content, OpenApi as Description, PathItem, Ref, Response};
 use utoipa::{Modify, OpenApi};
 
 use super::error::PROBLEM;
-use super::{events, flood, health, kserve, live, normalize, result, upload};
+use super::{events, flood, health, kserve, live, metrics, normalize, result, upload};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -30,6 +30,7 @@ use super::{events, flood, health, kserve, live, normalize, result, upload};
         kserve::infer::infer,
         health::live,
         health::ready,
+        metrics::tell,
         live::follow,
         flood::flood,
     ),

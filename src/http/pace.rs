@@ -73,20 +73,33 @@ impl Pace {
 /// Looks at the backlog until the front end stops. A broker that is away is not looked at.
 pub async fn watch(state: &State) {
     let mut tick = interval(LOOK);
+    let mut ages = Ages::default();
     loop {
         tokio::select! {
             _ = tick.tick() => {}
             () = state.shutdown.cancelled() => return,
         }
-        if let Ok(backlog) = state.broker.backlog().await {
-            let queued = state.pace.queued.load(Ordering::Relaxed);
-            let look = Look {
-                at: Instant::now(),
-                backlog,
-                queued,
-            };
-            state.pace.looks().add(look);
-        }
+        let Ok(backlog) = state.broker.backlog().await else {
+            state.serving.forget_backlog();
+            continue;
+        };
+        let look = Look {
+            at: Instant::now(),
+            backlog,
+            queued: state.pace.queued.load(Ordering::Relaxed),
+        };
+        let at_most = ages.add(look);
+        let oldest = match state.broker.oldest().await {
+            Ok(Some(age)) => age,
+            _ => at_most,
+        };
+        let mut looks = state.pace.looks();
+        looks.add(look);
+        let drains_in = looks.drains_in();
+        drop(looks);
+        state
+            .serving
+            .note_backlog(backlog, drains_in, oldest.as_secs_f64());
     }
 }
 
@@ -98,6 +111,26 @@ struct Look {
     queued: u64,
 }
 
+/// How long the oldest job may have waited at most, from what was queued here: the last to be queued are those that
+/// still wait. What others queue as well makes a job seem older than it is, until the queue is empty once.
+#[derive(Default)]
+struct Ages(VecDeque<Look>);
+
+impl Ages {
+    fn add(&mut self, look: Look) -> Duration {
+        if look.backlog == 0 {
+            self.0.clear();
+        }
+        self.0.push_back(look);
+        // What was queued by a look that is older than another such look has gone.
+        let gone = look.queued.saturating_sub(look.backlog);
+        while self.0.get(1).is_some_and(|second| second.queued <= gone) {
+            self.0.pop_front();
+        }
+        self.0.front().map_or(Duration::ZERO, |first| look.at - first.at)
+    }
+}
+
 #[derive(Default)]
 struct Looks(VecDeque<Look>);
 
@@ -106,6 +139,17 @@ impl Looks {
         self.0.push_back(look);
         while self.0.front().is_some_and(|first| look.at - first.at > WINDOW) {
             self.0.pop_front();
+        }
+    }
+
+    /// Seconds until the backlog has drained at this pace, if it ever does.
+    fn drains_in(&self) -> f64 {
+        match (self.0.front(), self.0.back()) {
+            (Some(first), Some(last)) if last.backlog > 0 => {
+                let seen_for = last.at - first.at;
+                last.backlog as f64 * seen_for.as_secs_f64() / drained(first, last) as f64
+            }
+            _ => 0.0,
         }
     }
 
@@ -176,6 +220,21 @@ mod tests {
         let standing = looks(&[(5, 0), (6, 1), (6, 1), (6, 1), (7, 2), (7, 2)]);
         assert_eq!(standing.until_drained(1.0), NO_WORKER);
         assert_eq!(standing.until_drained(10.0), NO_WORKER);
+    }
+
+    #[test]
+    fn the_oldest_job_is_as_old_as_what_was_queued_before_it_left() {
+        let (start, mut ages) = (Instant::now(), Ages::default());
+        let seen = [(0, 0), (5, 5), (5, 5), (9, 10), (4, 10), (1, 11), (0, 11)];
+        let told: Vec<u64> = seen
+            .iter()
+            .zip(0..)
+            .map(|(&(backlog, queued), second)| {
+                let at = start + Duration::from_secs(second);
+                ages.add(Look { at, backlog, queued }).as_secs()
+            })
+            .collect();
+        assert_eq!(told, [0, 1, 2, 3, 2, 1, 0]);
     }
 
     #[test]

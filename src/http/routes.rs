@@ -6,7 +6,8 @@ use actix_web::{HttpResponse, Resource};
 
 use super::access::guard;
 use super::error::{ApiError, refuse};
-use super::{events, flood, health, kserve, live, normalize, openapi, page, result, upload};
+use super::watch::Route;
+use super::{events, flood, health, kserve, live, metrics, normalize, openapi, page, result, upload};
 
 /// Registers every path.
 pub fn register(config: &mut ServiceConfig) {
@@ -49,6 +50,11 @@ fn register_guarded(config: &mut ServiceConfig) {
                 .route(web::delete().to(result::delete)),
         )
         .service(resource("/result/{id}/events", "GET").route(web::get().to(events::follow)))
+        .service(
+            resource("/metrics", "GET, HEAD")
+                .route(web::get().to(metrics::tell))
+                .route(web::head().to(metrics::tell)),
+        )
         .service(resource("/normalize", "POST").route(web::post().to(normalize::normalize)))
         .service(resource("/live", "GET").route(web::get().to(live::follow)))
         .service(resource("/flood", "POST").route(web::post().to(flood::flood)))
@@ -59,10 +65,12 @@ fn register_guarded(config: &mut ServiceConfig) {
 }
 
 /// A path that takes the `allowed` methods, and says so to all others.
-pub fn resource(path: &str, allowed: &'static str) -> Resource {
+pub fn resource(path: &'static str, allowed: &'static str) -> Resource {
     let wrong_method = move |unread: Payload| async move {
         let refused: HttpResponse = refuse(&ApiError::Method { allowed }, unread);
         refused
     };
-    web::resource(path).default_service(web::to(wrong_method))
+    web::resource(path)
+        .app_data(Route(path))
+        .default_service(web::to(wrong_method))
 }

@@ -16,6 +16,7 @@ use super::seen::Seen;
 use super::{Courier, FrontEnd, Offer, Settings};
 use crate::broker::Broker;
 use crate::job::JobId;
+use crate::metrics::{Metrics, Serving};
 use crate::store::{Entry, ResultStore, StoreError};
 use crate::tls::Identity;
 
@@ -40,6 +41,10 @@ pub struct State {
     pub identity: Option<Arc<Identity>>,
     /// What clients of the Open Inference Protocol find.
     pub offer: Offer,
+    /// What is counted.
+    pub serving: Serving,
+    /// What `/metrics` tells, if it does.
+    pub metrics: Option<Metrics>,
     /// Limits.
     pub settings: Settings,
     /// The last word on whether work can be taken.
@@ -63,18 +68,22 @@ impl State {
             courier,
             access,
             identity,
+            serving,
+            metrics,
             settings,
         } = front_end;
         let room = settings.max_buffered_bytes.min(Semaphore::MAX_PERMITS);
         Self {
             broker,
             store,
-            decoder: Decoder::new(reader, cores),
+            decoder: Decoder::new(reader, cores, serving.clone()),
             courier,
             access,
             identity,
             room: Arc::new(Semaphore::new(room)),
             offer,
+            serving,
+            metrics,
             settings,
             readiness: Readiness::default(),
             pace: Pace::default(),

@@ -113,7 +113,10 @@ struct Refused {
 pub async fn classify(request: HttpRequest, mut payload: Payload, state: Data<State>) -> HttpResponse {
     match take(&request, &mut payload, &state).await {
         Ok(response) => response,
-        Err(error) => refuse(&error, payload),
+        Err(error) => {
+            state.serving.note_refused(error.reason());
+            refuse(&error, payload)
+        }
     }
 }
 
@@ -211,6 +214,9 @@ async fn take_several(state: &State, uploads: Vec<Upload>, terms: Terms) -> Http
                 Ok(picture) => accept(state, picture, terms).await,
                 Err(error) => Err(error),
             };
+            if let Err(error) = &accepted {
+                state.serving.note_refused(error.reason());
+            }
             (upload.filename, accepted)
         }
     });

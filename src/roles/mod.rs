@@ -10,6 +10,7 @@ mod doctor;
 mod drawing;
 mod evaluate;
 mod keys;
+mod metrics;
 mod mnist;
 mod open_files;
 mod probe;
@@ -22,6 +23,7 @@ mod serve;
 mod service;
 mod start;
 mod train;
+mod watched;
 mod work;
 
 use std::process::ExitCode;

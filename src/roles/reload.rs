@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Service;
 use crate::config::Config;
+use crate::metrics::Working;
 use crate::worker::canary::{self, KnownPicture};
 use crate::worker::{CurrentEngine, Engine, Worker};
 
@@ -27,6 +28,7 @@ pub struct Reloading {
     service: Service,
     told: Arc<Notify>,
     engines: Vec<CurrentEngine>,
+    counted: Option<Working>,
     /// The file as it was when it was last read, or when it was to be.
     read: Option<Look>,
 }
@@ -49,12 +51,14 @@ impl Reloading {
             service: service.clone(),
             told,
             engines: Vec::new(),
+            counted: None,
         }
     }
 
     /// Also brings them to this one.
     pub fn add(&mut self, worker: &Worker) {
         self.engines.push(worker.engine.clone());
+        self.counted = Some(worker.working.clone());
     }
 
     /// Goes on until `stop`.
@@ -118,7 +122,11 @@ impl Reloading {
         let old = self.engines.first().map(|place| sha256(&place.get()));
         let new = made.first().map(sha256);
         for (place, engine) in self.engines.iter().zip(made) {
+            let card = engine.card().clone();
             place.replace(engine);
+            if let Some(counted) = &self.counted {
+                counted.note_model(&[&card.name, &card.weights_sha256, &card.device]);
+            }
         }
         Ok((new.unwrap_or_default(), old.unwrap_or_default()))
     }

@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 
+use super::watched::watched;
 use crate::address::Address;
 use crate::broker::amqp::AmqpBroker;
 use crate::broker::sqlite::SqliteBroker;
 use crate::broker::{Broker, BrokerError};
 use crate::config::Config;
 use crate::database::{Database, DatabaseError};
+use crate::metrics::Metrics;
 use crate::model::weights::Weights;
 use crate::store::outbox::Outbox;
 use crate::store::redis::RedisStore;
@@ -58,12 +60,12 @@ impl Seams {
         Ok(seams)
     }
 
-    /// As [`Seams::open`], and says in the log what was opened: for those who stay.
-    pub async fn open_to_stay(config: &Config) -> anyhow::Result<Self> {
+    /// As [`Seams::open`], says in the log what was opened, and counts what is asked of it: for those who stay.
+    pub async fn open_to_stay(config: &Config, metrics: &Metrics) -> anyhow::Result<Self> {
         let seams = Self::open(config).await?;
         let (broker, store) = config.addresses()?;
         tracing::info!(%broker, %store, "opened");
-        Ok(seams)
+        Ok(watched(seams, metrics))
     }
 
     /// Closes both, in bounded time.

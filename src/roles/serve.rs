@@ -7,14 +7,15 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use tokio::task::JoinSet;
 
-use super::Service;
 use super::open_files::OpenFiles;
 use super::reload::Reloading;
 use super::seams::Seams;
-use super::work::start_worker;
+use super::work::{Counted, start_worker};
+use super::{Service, metrics};
 use crate::cli;
 use crate::config::{Config, ConfigError};
 use crate::http::{self, Access, Courier, FrontEnd};
+use crate::metrics::Metrics;
 use crate::shutdown::{self, Told};
 use crate::tls::Identity;
 
@@ -59,13 +60,20 @@ pub async fn serve(
         reload,
     } = told;
     let mut reloading = Reloading::new(config, service, reload);
-    let seams = Seams::open_to_stay(config).await?;
+    let metrics = Metrics::new();
+    let apart = metrics::bind(config)?;
+    let seams = Seams::open_to_stay(config, &metrics).await?;
 
     let mut parts: JoinSet<anyhow::Result<()>> = JoinSet::new();
     let workers = config.model.workers.unwrap_or(u16::from(seams.embedded));
-    for number in 1..=workers {
+    let working = (workers > 0).then(|| metrics.working());
+    for (number, working) in (1..=workers).zip(working.into_iter().cycle()) {
         let name = format!("serve-{}-{number}", std::process::id());
-        let worker = start_worker(name, config, service, &seams).await?;
+        let counted = Counted {
+            seams: &seams,
+            working,
+        };
+        let worker = start_worker(name, config, service, counted).await?;
         reloading.add(&worker);
         let shutdown = shutdown.clone();
         parts.spawn(async move { Ok(worker.run(shutdown).await?) });
@@ -86,8 +94,13 @@ pub async fn serve(
         courier: courier.map(Arc::new),
         access: Access::open(&config.access)?,
         identity: identity.map(Arc::new),
+        serving: metrics.serving(),
+        metrics: apart.is_none().then(|| metrics.clone()),
         settings: config.http.clone(),
     };
+    if let Some(listener) = apart {
+        parts.spawn(metrics::tell(listener, metrics, shutdown.clone()));
+    }
     let scheme = if front_end.identity.is_some() {
         "https"
     } else {

@@ -5,24 +5,35 @@ use std::sync::Arc;
 use anyhow::Context;
 use tokio::task::JoinSet;
 
-use super::Service;
 use super::reload::Reloading;
 use super::seams::Seams;
+use super::{Service, metrics};
 use crate::cli;
 use crate::config::Config;
+use crate::metrics::{Metrics, Working};
 use crate::shutdown;
 use crate::worker::{Engine, Worker};
 
 /// Works until a signal.
 pub async fn run(flags: &cli::Work, mut config: Config, service: &Service) -> anyhow::Result<()> {
+    config.apply_watching(&flags.watching)?;
     config.apply_working(&flags.working)?;
     let told = shutdown::on_signals().context("signals can't be handled")?;
     let mut reloading = Reloading::new(&config, service, told.reload);
-    let seams = Seams::open_to_stay(&config).await?;
+    let metrics = Metrics::new();
+    let apart = metrics::bind(&config)?;
+    let seams = Seams::open_to_stay(&config, &metrics).await?;
     let name = format!("work-{}", std::process::id());
-    let worker = start_worker(name, &config, service, &seams).await?;
+    let counted = Counted {
+        seams: &seams,
+        working: metrics.working(),
+    };
+    let worker = start_worker(name, &config, service, counted).await?;
     reloading.add(&worker);
     let mut parts: JoinSet<anyhow::Result<()>> = JoinSet::new();
+    if let Some(listener) = apart {
+        parts.spawn(metrics::tell(listener, metrics, told.stop.clone()));
+    }
     let (working, stop) = (told.stop.clone(), told.stop.clone());
     parts.spawn(async move { Ok(worker.run(working).await?) });
     parts.spawn(reloading.run(stop));
@@ -31,12 +42,20 @@ pub async fn run(flags: &cli::Work, mut config: Config, service: &Service) -> an
     ended
 }
 
+/// What a worker is given that others of its process share.
+pub struct Counted<'a> {
+    /// Where jobs come from, and where outcomes go.
+    pub seams: &'a Seams,
+    /// What it counts.
+    pub working: Working,
+}
+
 /// A worker whose model is loaded and warm.
 pub async fn start_worker(
     name: String,
     config: &Config,
     service: &Service,
-    seams: &Seams,
+    Counted { seams, working }: Counted<'_>,
 ) -> anyhow::Result<Worker> {
     let engine = Engine::start((service.model)(config)?).await?;
     Ok(Worker {
@@ -44,6 +63,7 @@ pub async fn start_worker(
         broker: Arc::clone(&seams.broker),
         store: Arc::clone(&seams.store),
         engine: engine.into(),
+        working,
         settings: config.work.clone(),
     })
 }

@@ -58,6 +58,11 @@ pub trait ResultStore: Send + Sync {
     /// Whether results can be stored now: for readiness, in bounded time.
     async fn check(&self) -> Result<(), StoreError>;
 
+    /// How often a lost connection was rebuilt.
+    fn reconnects(&self) -> u64 {
+        0
+    }
+
     /// What it is, by name and version, for a person; none if it does not say.
     fn server(&self) -> Option<String> {
         None

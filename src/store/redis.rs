@@ -12,6 +12,7 @@ mod outbox;
 mod wake;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -250,6 +251,10 @@ impl ResultStore for RedisStore {
         let (key, ttl) = (format!("{}:check", self.prefix), expiration(CHECKED));
         let write = self.links.client.set::<Value, _, _>(key, MARK, ttl, None, false);
         self.exchange(write).await.map(drop)
+    }
+
+    fn reconnects(&self) -> u64 {
+        self.links.rebuilt.load(Ordering::Relaxed)
     }
 
     fn server(&self) -> Option<String> {

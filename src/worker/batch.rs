@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
 use crate::broker::{Consumer, Delivery};
+use crate::metrics::FlushedBy;
 
 /// When a batch is closed: full, or `max_wait` after its first delivery with nothing more at hand.
 #[derive(Debug, Clone, Copy)]
@@ -18,26 +19,42 @@ pub struct Batching {
     pub max_wait: Duration,
 }
 
+/// Deliveries that are asked about together.
+#[derive(Debug)]
+pub struct Batch {
+    /// One at least.
+    pub deliveries: Vec<Delivery>,
+    /// Why there are no more.
+    pub flushed_by: FlushedBy,
+}
+
 impl Batching {
     /// The next batch, of one delivery at least; `None` when the consumer has ended. If the future is
     /// dropped, what it had taken goes back to the queue.
-    pub async fn next(&self, consumer: &mut Consumer) -> Option<Vec<Delivery>> {
-        let mut batch = vec![consumer.receive().await?];
+    pub async fn next(&self, consumer: &mut Consumer) -> Option<Batch> {
+        let mut deliveries = vec![consumer.receive().await?];
         let deadline = Instant::now() + self.max_wait;
-        while batch.len() < self.max_batch {
+        let flushed_by = loop {
+            if deliveries.len() >= self.max_batch {
+                break FlushedBy::Full;
+            }
             if let Some(delivery) = consumer.try_receive() {
-                batch.push(delivery);
+                deliveries.push(delivery);
                 continue;
             }
             if self.max_wait.is_zero() {
-                break;
+                break FlushedBy::Idle;
             }
             match timeout_at(deadline, consumer.receive()).await {
-                Ok(Some(delivery)) => batch.push(delivery),
-                Ok(None) | Err(_) => break,
+                Ok(Some(delivery)) => deliveries.push(delivery),
+                Ok(None) => break FlushedBy::Shutdown,
+                Err(_) => break FlushedBy::Timer,
             }
-        }
-        Some(batch)
+        };
+        Some(Batch {
+            deliveries,
+            flushed_by,
+        })
     }
 }
 
@@ -91,12 +108,19 @@ mod tests {
         }
     }
 
+    /// A batch's size, and what closed it.
+    fn told(batch: Option<Batch>) -> (usize, FlushedBy) {
+        let batch = batch.unwrap();
+        (batch.deliveries.len(), batch.flushed_by)
+    }
+
     #[tokio::test(start_paused = true)]
     async fn takes_all_that_waits_up_to_the_largest_batch() {
         let (queue, mut consumer) = Queue::open();
         (0..5).for_each(|tag| queue.put(tag));
-        assert_eq!(batching(3, 0).next(&mut consumer).await.unwrap().len(), 3);
-        assert_eq!(batching(3, 0).next(&mut consumer).await.unwrap().len(), 2);
+        let mut next = async || told(batching(3, 0).next(&mut consumer).await);
+        assert_eq!(next().await, (3, FlushedBy::Full));
+        assert_eq!(next().await, (2, FlushedBy::Idle));
     }
 
     #[tokio::test(start_paused = true)]
@@ -104,7 +128,8 @@ mod tests {
         let (queue, mut consumer) = Queue::open();
         queue.put(0);
         let before = Instant::now();
-        assert_eq!(batching(3, 0).next(&mut consumer).await.unwrap().len(), 1);
+        let batch = batching(3, 0).next(&mut consumer).await;
+        assert_eq!(told(batch), (1, FlushedBy::Idle));
         assert_eq!(before.elapsed(), Duration::ZERO);
     }
 
@@ -120,9 +145,9 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(8)).await;
             queue.put(2);
         });
-        assert_eq!(batch.unwrap().len(), 2);
+        assert_eq!(told(batch), (2, FlushedBy::Timer));
         assert_eq!(before.elapsed(), Duration::from_millis(16));
-        assert_eq!(batching(9, 0).next(&mut consumer).await.unwrap().len(), 1);
+        assert_eq!(told(batching(9, 0).next(&mut consumer).await).0, 1);
     }
 
     #[tokio::test(start_paused = true)]
@@ -130,7 +155,8 @@ mod tests {
         let (queue, mut consumer) = Queue::open();
         (0..3).for_each(|tag| queue.put(tag));
         let before = Instant::now();
-        assert_eq!(batching(3, 10).next(&mut consumer).await.unwrap().len(), 3);
+        let batch = batching(3, 10).next(&mut consumer).await;
+        assert_eq!(told(batch), (3, FlushedBy::Full));
         assert_eq!(before.elapsed(), Duration::ZERO);
     }
 
@@ -149,7 +175,8 @@ mod tests {
         let (queue, mut consumer) = Queue::open();
         queue.put(0);
         drop(queue);
-        assert_eq!(batching(9, 10).next(&mut consumer).await.unwrap().len(), 1);
+        let batch = batching(9, 10).next(&mut consumer).await;
+        assert_eq!(told(batch), (1, FlushedBy::Shutdown));
         assert!(batching(9, 10).next(&mut consumer).await.is_none());
     }
 }

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::predict::Predicted;
 use crate::broker::Delivery;
 use crate::job::{FailureCode, Outcome};
+use crate::metrics::Working;
 use crate::store::{Finished, ResultStore, StoreError};
 
 /// First and longest pause between two tries at a store that is away.
@@ -26,6 +27,7 @@ const MERGED: usize = 8;
 /// Stores and acknowledges.
 pub struct Finisher {
     pub store: Arc<dyn ResultStore>,
+    pub working: Working,
     pub shutdown: CancellationToken,
 }
 
@@ -52,16 +54,21 @@ impl Finisher {
         loop {
             let (finished, deliveries): (Vec<Finished>, Vec<_>) = held
                 .drain(..)
-                .map(|predicted| (predicted.finished, predicted.delivery))
+                .map(|predicted| (predicted.finished, (predicted.delivery, predicted.in_hand)))
                 .unzip();
             let results = self.store.finish(&finished).await;
             let mut last_error = None;
-            for ((finished, delivery), result) in finished.into_iter().zip(deliveries).zip(results) {
+            for ((finished, (delivery, in_hand)), result) in finished.into_iter().zip(deliveries).zip(results)
+            {
                 match result {
-                    Ok(()) => conclude(delivery, finished.outcome),
+                    Ok(()) => self.conclude(delivery, finished.outcome),
                     Err(refused @ StoreError::Refused { .. }) => return Err(refused),
                     Err(error) => {
-                        held.push(Predicted { delivery, finished });
+                        held.push(Predicted {
+                            delivery,
+                            finished,
+                            in_hand,
+                        });
                         last_error = Some(error);
                     }
                 }
@@ -80,12 +87,30 @@ impl Finisher {
             pause = (pause * 2).min(PAUSES.1);
         }
     }
+
+    /// Takes the job off the queue. What no model was asked about is kept for the operator.
+    fn conclude(&self, delivery: Delivery, outcome: Outcome) {
+        let since_upload = delivery
+            .job
+            .as_ref()
+            .ok()
+            .and_then(|job| job.accepted_at.elapsed().ok());
+        self.working.note_finished(word(&outcome), since_upload);
+        match outcome {
+            Outcome::Failed { error } if error.code != FailureCode::Rejected => {
+                self.working.note_dead_letter();
+                delivery.bury(error.detail);
+            }
+            _ => delivery.ack(),
+        }
+    }
 }
 
-/// Takes the job off the queue. What no model was asked about is kept for the operator.
-fn conclude(delivery: Delivery, outcome: Outcome) {
+fn word(outcome: &Outcome) -> &'static str {
     match outcome {
-        Outcome::Failed { error } if error.code != FailureCode::Rejected => delivery.bury(error.detail),
-        _ => delivery.ack(),
+        Outcome::Succeeded(_) => "succeeded",
+        Outcome::Failed { .. } => "failed",
+        Outcome::Expired => "expired",
+        Outcome::Cancelled => "cancelled",
     }
 }

@@ -26,6 +26,7 @@ pub use current::CurrentEngine;
 pub use engine::{Engine, EngineError};
 
 use crate::broker::{Broker, BrokerError, Consumer};
+use crate::metrics::Working;
 use crate::store::{ResultStore, StoreError};
 use batch::Batching;
 use finish::Finisher;
@@ -64,6 +65,8 @@ pub struct Worker {
     pub store: Arc<dyn ResultStore>,
     /// The model on its thread. Another may take its place between two batches.
     pub engine: CurrentEngine,
+    /// What it counts.
+    pub working: Working,
     /// How batches are formed.
     pub settings: Settings,
 }
@@ -93,22 +96,22 @@ impl Worker {
             broker,
             store,
             engine,
+            working,
             settings,
         } = self;
+        let card = engine.get().card().clone();
+        working.note_model(&[&card.name, &card.weights_sha256, &card.device]);
         let prefetch = settings
             .max_batch
             .saturating_mul(NonZeroU16::MIN.saturating_add(BATCHES_IN_HAND - 1));
         let mut consumer = broker.consume(prefetch).await?;
-        tracing::info!(
-            worker = name,
-            device = engine.get().card().device,
-            "waiting for work"
-        );
+        tracing::info!(worker = name, device = card.device, "waiting for work");
 
         let (predicted, to_store) = mpsc::channel(1);
         let finisher = tokio::spawn(
             Finisher {
                 store: Arc::clone(&store),
+                working: working.clone(),
                 shutdown: shutdown.clone(),
             }
             .run(to_store),
@@ -117,6 +120,7 @@ impl Worker {
             name,
             engine,
             store,
+            working,
             finished: predicted,
         };
         let batching = Batching {

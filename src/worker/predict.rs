@@ -5,14 +5,16 @@
 //! cancelled or its deadline has passed, is not asked about. Knows the engine; stores nothing.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::mpsc;
 
+use super::batch::Batch;
 use super::current::CurrentEngine;
 use super::engine::{Answer, EngineError};
 use crate::broker::{Delivery, Standing};
 use crate::job::{Failure, FailureCode, Job, JobId, ModelName, Outcome, Prediction, Timings};
+use crate::metrics::{Hold, Working};
 use crate::model::{ModelCard, ModelError};
 use crate::store::{Entry, Finished, ResultStore};
 
@@ -24,6 +26,8 @@ const UNREADABLE_TTL: Duration = Duration::from_secs(3600);
 pub struct Predicted {
     pub delivery: Delivery,
     pub finished: Finished,
+    /// It is in hand until this is dropped.
+    pub in_hand: Hold,
 }
 
 /// Predicts batches under a worker's name.
@@ -31,21 +35,31 @@ pub struct Predictor {
     pub name: String,
     pub engine: CurrentEngine,
     pub store: Arc<dyn ResultStore>,
+    pub working: Working,
     pub finished: mpsc::Sender<Vec<Predicted>>,
 }
 
 impl Predictor {
     /// Predicts a batch and hands it on to be stored. On an error, and if that receiver is gone, the
     /// deliveries go back to the queue.
-    pub async fn predict(&self, batch: Vec<Delivery>) -> Result<(), EngineError> {
+    pub async fn predict(&self, batch: Batch) -> Result<(), EngineError> {
+        let Batch {
+            deliveries: batch,
+            flushed_by,
+        } = batch;
         // One engine for all of it, also when another takes its place meanwhile.
         let engine = self.engine.get();
+        self.working.note_batch(batch.len(), flushed_by);
+        let mut in_hand = self.working.hold(batch.len());
         let mut predicted = Vec::with_capacity(batch.len());
         let mut readable = Vec::with_capacity(batch.len());
         for delivery in batch {
+            if delivery.redeliveries > 0 {
+                self.working.note_redelivery();
+            }
             match check(&delivery, engine.card()) {
                 None => readable.push(delivery),
-                Some(outcome) => predicted.push(without_model(delivery, outcome)),
+                Some(outcome) => predicted.push(without_model(delivery, outcome, in_hand.split())),
             }
         }
         let awaited = self.drop_ended(readable).await;
@@ -60,14 +74,30 @@ impl Predictor {
             if part.is_empty() {
                 continue;
             }
-            let started = SystemTime::now();
-            match engine.predict(pixels(&part)).await {
-                Ok(answer) => predicted.extend(self.conclude(engine.card(), part, &answer, started)),
+            let (started, begun) = (SystemTime::now(), Instant::now());
+            let answered = engine.predict(pixels(&part)).await;
+            self.working.note_inference(
+                answered
+                    .as_ref()
+                    .map_or(begun.elapsed(), |answer| answer.duration),
+            );
+            match answered {
+                Ok(answer) => {
+                    let answered = Answered {
+                        card: engine.card(),
+                        answer: &answer,
+                        started,
+                        in_hand: &mut in_hand,
+                    };
+                    predicted.extend(self.conclude(part, answered));
+                }
                 Err(EngineError::Model(ModelError::Rejected(detail))) => match part.len() {
                     1 => {
                         let failed = failed(FailureCode::Rejected, detail);
                         let part = part.into_iter();
-                        predicted.extend(part.map(|delivery| without_model(delivery, failed.clone())));
+                        predicted.extend(
+                            part.map(|delivery| without_model(delivery, failed.clone(), in_hand.split())),
+                        );
                     }
                     several => {
                         parts.push(part.split_off(several / 2));
@@ -119,13 +149,13 @@ impl Predictor {
         }
     }
 
-    fn conclude(
-        &self,
-        card: &ModelCard,
-        part: Vec<Delivery>,
-        answer: &Answer,
-        started: SystemTime,
-    ) -> impl Iterator<Item = Predicted> {
+    fn conclude(&self, part: Vec<Delivery>, answered: Answered<'_>) -> impl Iterator<Item = Predicted> {
+        let Answered {
+            card,
+            answer,
+            started,
+            in_hand,
+        } = answered;
         let batch_size = part.len();
         part.into_iter()
             .zip(answer.log_probabilities.chunks(card.classes))
@@ -135,6 +165,8 @@ impl Predictor {
                     .as_ref()
                     .map_or((started, Duration::ZERO), |job| (job.accepted_at, job.reading));
                 let before = started.duration_since(accepted_at).unwrap_or_default();
+                let queued = before.saturating_sub(reading);
+                self.working.note_wait(queued);
                 let probabilities: Vec<f32> =
                     row.iter().map(|log_probability| log_probability.exp()).collect();
                 let outcome = Outcome::Succeeded(Prediction {
@@ -149,7 +181,7 @@ impl Predictor {
                     batch_size,
                     timings: Timings {
                         reading_ms: milliseconds(reading),
-                        queued_ms: milliseconds(before.saturating_sub(reading)),
+                        queued_ms: milliseconds(queued),
                         inference_ms: milliseconds(answer.duration),
                     },
                 });
@@ -161,9 +193,18 @@ impl Predictor {
                         ttl,
                     },
                     delivery,
+                    in_hand: in_hand.split(),
                 }
             })
     }
+}
+
+/// What the model said to a part of a batch, and when it was asked.
+struct Answered<'a> {
+    card: &'a ModelCard,
+    answer: &'a Answer,
+    started: SystemTime,
+    in_hand: &'a mut Hold,
 }
 
 /// How a delivery ends that can't be asked about, if it can't.
@@ -198,7 +239,7 @@ fn failed(code: FailureCode, detail: String) -> Outcome {
     }
 }
 
-fn without_model(delivery: Delivery, outcome: Outcome) -> Predicted {
+fn without_model(delivery: Delivery, outcome: Outcome, in_hand: Hold) -> Predicted {
     if let Outcome::Failed { error } = &outcome {
         tracing::warn!(inference = %delivery.id, code = ?error.code, "failed: {}", error.detail);
     }
@@ -210,6 +251,7 @@ fn without_model(delivery: Delivery, outcome: Outcome) -> Predicted {
             ttl,
         },
         delivery,
+        in_hand,
     }
 }
 

@@ -30,8 +30,12 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("database", &[]),
     ("followed", &[]),
     ("digit", &["job"]),
-    ("http", &["broker", "digit", "followed", "job", "store", "tls"]),
+    (
+        "http",
+        &["broker", "digit", "followed", "job", "metrics", "store", "tls"],
+    ),
     ("job", &[]),
+    ("metrics", &[]),
     ("model", &[]),
     ("shutdown", &[]),
     ("store", &["address", "database", "job", "tls"]),
@@ -39,7 +43,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("terminal", &[]),
     ("tls", &["followed"]),
     ("train", &["model"]),
-    ("worker", &["broker", "job", "model", "store"]),
+    ("worker", &["broker", "job", "metrics", "model", "store"]),
 ];
 
 /// Where each foreign crate may be used: starts of paths below `src/`.
@@ -61,9 +65,10 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("governor", &["http"]),
     ("image", &["digit", "train/report/picture"]),
     ("imageproc", &["digit"]),
+    ("prometheus", &["metrics"]),
     ("reqwest", &["http/callback", "roles", "train"]),
     ("rusqlite", &["broker/sqlite", "database", "store/sqlite"]),
-    ("rustix", &["roles"]),
+    ("rustix", &["metrics/process", "roles"]),
     ("rustls_native_certs", &["tls"]),
     ("safetensors", &["model", "train"]),
     ("tokio_rustls", &["broker/amqp"]),

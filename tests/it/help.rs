@@ -137,6 +137,7 @@ impl Stage {
                 ("http://127.0.0.1:8000", url),
                 // Another test may listen there.
                 ("0.0.0.0:8000", "127.0.0.1:0".to_owned()),
+                ("127.0.0.1:9464", "127.0.0.1:0".to_owned()),
                 // Not every machine has one.
                 ("cuda:0", "cpu".to_owned()),
                 // There are fewer pictures here.

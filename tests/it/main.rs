@@ -34,4 +34,5 @@ mod store;
 mod tls;
 mod train;
 mod unwanted;
+mod watch;
 mod weights;

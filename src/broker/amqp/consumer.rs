@@ -20,7 +20,7 @@ use super::hand::{Hand, Message};
 use super::link::{Event, Link, LinkError, within_opening};
 use super::moves::Moves;
 use super::publisher::{Parcel, Publisher};
-use super::reconnect::{Backoff, open_patiently};
+use super::reconnect::{Backoff, Rebuilt, open_patiently};
 use super::subscriptions::{Incoming, Source, Subscriptions};
 use super::topology::Topology;
 use crate::job::JobId;
@@ -36,6 +36,7 @@ pub struct Pump {
     pub publisher: Arc<Publisher>,
     pub prefetch: u16,
     pub deliveries: mpsc::Sender<Delivery>,
+    pub rebuilt: Rebuilt,
     pub stop: CancellationToken,
 }
 
@@ -88,6 +89,7 @@ impl Pump {
                 () = self.stop.cancelled() => return Ok(()),
                 () = self.deliveries.closed() => return Ok(()),
             };
+            self.rebuilt.note();
             tracing::info!(broker = address, "the connection that consumes is back");
         }
     }

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::super::{BrokerError, PublishError};
 use super::endpoint::Endpoint;
 use super::link::{Event, Link, LinkError, within_opening};
-use super::reconnect::{Backoff, open_patiently};
+use super::reconnect::{Backoff, Rebuilt, open_patiently};
 use super::topology::Topology;
 use super::unconfirmed::{Unconfirmed, Waiter};
 use crate::job::JobId;
@@ -66,7 +66,11 @@ enum Request {
 
 impl Publisher {
     /// Connects, trying for some seconds, and makes the queues.
-    pub async fn connect(endpoint: Endpoint, topology: Topology) -> Result<Self, BrokerError> {
+    pub async fn connect(
+        endpoint: Endpoint,
+        topology: Topology,
+        rebuilt: Rebuilt,
+    ) -> Result<Self, BrokerError> {
         let link = open_patiently(&endpoint, || PublishLink::open(&endpoint, &topology)).await?;
         let server = link.link.server();
         let (requests, received) = mpsc::unbounded_channel();
@@ -79,6 +83,7 @@ impl Publisher {
             endpoint: endpoint.clone(),
             topology,
             requests: received,
+            rebuilt,
             stop: stop.clone(),
         };
         tokio::spawn(actor.run(link));
@@ -171,6 +176,7 @@ struct Actor {
     endpoint: Endpoint,
     topology: Topology,
     requests: mpsc::UnboundedReceiver<Request>,
+    rebuilt: Rebuilt,
     stop: CancellationToken,
 }
 
@@ -205,6 +211,7 @@ impl Actor {
                 Some(opened) => opened,
                 None => return,
             };
+            self.rebuilt.note();
             tracing::info!(
                 broker = self.endpoint.address(),
                 "the connection that publishes is back"

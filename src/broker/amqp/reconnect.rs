@@ -4,6 +4,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
@@ -37,6 +38,22 @@ impl Backoff {
         // The standard library's one source of chance: the keys of a hash map.
         let chance = RandomState::new().hash_one(()) as f64 / u64::MAX as f64;
         whole.mul_f64(0.5 + chance / 2.0)
+    }
+}
+
+/// How often links were rebuilt; clones count together.
+#[derive(Debug, Clone, Default)]
+pub struct Rebuilt(Arc<AtomicU64>);
+
+impl Rebuilt {
+    /// Once more.
+    pub fn note(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// So far.
+    pub fn times(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
     }
 }
 

@@ -105,7 +105,10 @@ pub async fn infer(
 ) -> HttpResponse {
     match take(&request, &mut payload, &state, &name).await {
         Ok(response) => response,
-        Err(error) => refuse_with(&error, &Refused::of(&error), payload),
+        Err(error) => {
+            state.serving.note_refused(error.reason());
+            refuse_with(&error, &Refused::of(&error), payload)
+        }
     }
 }
 

@@ -4,6 +4,8 @@
 //! In comes an address, out come clients and the tasks that keep them connected. Knows no key.
 
 use std::borrow::Cow;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use fred::clients::{Client, SubscriberClient};
@@ -39,6 +41,8 @@ pub struct Links {
     pub client: Client,
     /// For messages.
     pub subscriber: SubscriberClient,
+    /// How often a lost connection was rebuilt.
+    pub rebuilt: Arc<AtomicU64>,
     /// The tasks that keep both connected.
     _keepers: [AbortOnDropHandle<()>; 2],
 }
@@ -104,7 +108,8 @@ fn builder(config: Config) -> Builder {
 async fn open(builder: &Builder, address: &str) -> Result<Links, Error> {
     let (client, subscriber) = (builder.build()?, builder.build_subscriber_client()?);
     let (commands, messages) = (link::open(&client).await?, link::open(&subscriber).await?);
-    let journal = |carries| Journal::new(address.to_owned(), carries);
+    let rebuilt = Arc::new(AtomicU64::new(0));
+    let journal = |carries| Journal::new(address.to_owned(), carries, Arc::clone(&rebuilt));
     let keepers = [
         tokio::spawn(link::keep(client.clone(), commands, journal("commands"))),
         tokio::spawn(link::keep(subscriber.clone(), messages, journal("messages"))),
@@ -112,6 +117,7 @@ async fn open(builder: &Builder, address: &str) -> Result<Links, Error> {
     Ok(Links {
         client,
         subscriber,
+        rebuilt,
         _keepers: keepers.map(AbortOnDropHandle::new),
     })
 }

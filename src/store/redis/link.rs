@@ -3,6 +3,8 @@
 //! fred rebuilds connections that it sees break, in a task of its own. What it does not see is seen to here: a
 //! connection on which nothing comes back any more, and the end of that task. Knows no key.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use fred::error::{Error, ErrorKind};
@@ -88,20 +90,22 @@ async fn reopen<C: ClientLike>(client: &C) -> Connection {
     }
 }
 
-/// Tells the log of each loss and each return once, however many tries lie between.
+/// Tells the log of each loss and each return once, and counts the returns, however many tries lie between.
 pub struct Journal {
     address: String,
     carries: &'static str,
     connected: bool,
+    rebuilt: Arc<AtomicU64>,
 }
 
 impl Journal {
     /// Of a connection to this address, which is there, and carries this.
-    pub fn new(address: String, carries: &'static str) -> Self {
+    pub fn new(address: String, carries: &'static str, rebuilt: Arc<AtomicU64>) -> Self {
         Self {
             address,
             carries,
             connected: true,
+            rebuilt,
         }
     }
 
@@ -119,6 +123,7 @@ impl Journal {
 
     fn note_return(&mut self) {
         if !std::mem::replace(&mut self.connected, true) {
+            self.rebuilt.fetch_add(1, Ordering::Relaxed);
             let Self { address, carries, .. } = self;
             tracing::info!(store = address, carries, "a connection to the store is back");
         }

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use mnistq::broker::{Broker, LIVES, SUSPECT_AFTER};
 use mnistq::job::{FailureCode, Job, JobId, Outcome, Picture};
+use mnistq::metrics::Metrics;
 use mnistq::model::{Model, ModelCard, ModelError};
 use mnistq::store::{Entry, Reservation, ResultStore};
 use mnistq::worker::{Engine, Settings, Worker};
@@ -154,6 +155,7 @@ fn dies<Q: Queue, R: Results>(queue: &Q, results: &R, ids: &[JobId]) -> Option<u
             broker: Arc::clone(&broker),
             store: Arc::clone(&store),
             engine: engine.into(),
+            working: Metrics::new().working(),
             // All that waits comes into one batch.
             settings: Settings {
                 max_wait_ms: 200,

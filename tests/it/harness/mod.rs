@@ -59,7 +59,7 @@ pub async fn stays_pending<T>(future: impl Future<Output = T>) -> bool {
 }
 
 /// The first of `programs` that is installed, in `folders` or where the shell looks.
-fn installed(programs: &[&str], folders: &[&str]) -> PathBuf {
+pub fn installed(programs: &[&str], folders: &[&str]) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let searched: Vec<PathBuf> = folders
         .iter()
@@ -74,7 +74,7 @@ fn installed(programs: &[&str], folders: &[&str]) -> PathBuf {
         .unwrap_or_else(|| {
             panic!(
                 "{} is not installed: `make test` installs it, and so does \
-                 `apt-get install rabbitmq-server redis-server chromium chromium-driver`",
+                 `apt-get install rabbitmq-server redis-server chromium chromium-driver prometheus`",
                 programs[0]
             )
         })

@@ -11,6 +11,7 @@ use mnistq::database::Database;
 use mnistq::digit::{ReadError, Reader};
 use mnistq::http::{Access, FrontEnd, HttpError, Offer, Settings, bind, serve};
 use mnistq::job::{JobId, ModelName, Outcome, Picture, Prediction, Timings};
+use mnistq::metrics::Metrics;
 use mnistq::store::sqlite::SqliteStore;
 use mnistq::store::{Finished, ResultStore};
 use reqwest::multipart::{Form, Part};
@@ -48,6 +49,7 @@ impl Served {
         let database = Database::open(&folder.path().join("mnistq.db")).unwrap();
         let broker: Arc<dyn Broker> = Arc::new(SqliteBroker::new(database.clone(), &Default::default()));
         let store: Arc<dyn ResultStore> = Arc::new(SqliteStore::new(database.clone(), &Default::default()));
+        let metrics = Metrics::new();
         let mut front_end = FrontEnd {
             broker: Arc::clone(&broker),
             store: Arc::clone(&store),
@@ -56,6 +58,8 @@ impl Served {
             courier: None,
             access: Access::default(),
             identity: None,
+            serving: metrics.serving(),
+            metrics: Some(metrics),
             settings: Settings {
                 threads: 2,
                 ..Settings::default()
@@ -83,6 +87,7 @@ impl Served {
     pub fn second_front_end(&self) -> Second {
         let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.local_addr().unwrap().to_string();
+        let metrics = Metrics::new();
         let front_end = FrontEnd {
             broker: Arc::clone(&self.broker),
             store: Arc::clone(&self.store),
@@ -91,6 +96,8 @@ impl Served {
             courier: None,
             access: Access::default(),
             identity: None,
+            serving: metrics.serving(),
+            metrics: Some(metrics),
             settings: Settings::default(),
         };
         let serving = tokio::spawn(serve(listener, front_end, self.shutdown.clone()));

@@ -1,0 +1,4 @@
+//! What an operator sees of a running system: metrics, queries, log lines, traces.
+
+mod metrics;
+mod told;
