@@ -103,6 +103,10 @@ pub async fn open_store(address: &Address, config: &Config) -> anyhow::Result<St
 
 /// What a person can do about a seam that can't be used, unless the error says it itself.
 pub fn hint(error: &anyhow::Error) -> Option<&'static str> {
+    // The clients' libraries tell it in words alone.
+    if format!("{error:#}").contains("UnknownIssuer") {
+        return Some("name with --tls-ca whose certificates to trust");
+    }
     if let Some(error) = error.downcast_ref::<BrokerError>() {
         return Some(match error {
             BrokerError::Unavailable { .. } => "start RabbitMQ, or say with --broker where it is",
