@@ -10,6 +10,7 @@ pub mod data;
 pub mod mnistq;
 pub mod moments;
 pub mod process;
+pub mod prometheus;
 pub mod proxy;
 pub mod rabbitmq;
 pub mod receiver;
