@@ -46,7 +46,8 @@ pub fn start(level: &str) -> Result<(), ParseError> {
         lines
             .json()
             .flatten_event(true)
-            .with_current_span(false)
+            // The request that a line belongs to.
+            .with_current_span(true)
             .with_span_list(false)
             .init();
     }

@@ -12,6 +12,7 @@ use super::body::Limits;
 use super::decode::Decoder;
 use super::health::Readiness;
 use super::pace::Pace;
+use super::request_id::RequestIds;
 use super::seen::Seen;
 use super::{Courier, FrontEnd, Offer, Settings};
 use crate::broker::Broker;
@@ -43,6 +44,8 @@ pub struct State {
     pub offer: Offer,
     /// What is counted.
     pub serving: Serving,
+    /// Names for requests that have none.
+    pub request_ids: RequestIds,
     /// What `/metrics` tells, if it does.
     pub metrics: Option<Metrics>,
     /// Limits.
@@ -83,6 +86,7 @@ impl State {
             room: Arc::new(Semaphore::new(room)),
             offer,
             serving,
+            request_ids: RequestIds::default(),
             metrics,
             settings,
             readiness: Readiness::default(),

@@ -1,10 +1,10 @@
-//! What is noted of every request, whoever answers it: how long it took, and that it is in flight.
+//! What is noted of every request, whoever answers it: its name, how long it took, and that it is in flight.
 //!
-//! Reads no body and changes no answer.
+//! Reads no body, and adds to answers nothing but that name.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actix_web::Error;
 use actix_web::body::{BodySize, BoxBody, MessageBody};
@@ -12,7 +12,9 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::web::{Bytes, Data};
+use tracing::Instrument;
 
+use super::request_id::REQUEST_ID;
 use super::state::State;
 use crate::metrics::Hold;
 
@@ -32,15 +34,25 @@ pub async fn watch<B: MessageBody + 'static>(
     let state = state.expect("the front end has a state");
     let in_flight = state.serving.request();
     let method = word(request.method());
-    let answered = next.call(request).await;
+    let id = state.request_ids.name(request.headers());
+    // Every line that is logged on the way has it.
+    let named = tracing::error_span!("request", request_id = id.to_str().unwrap_or_default());
+
+    let answered = next.call(request).instrument(named.clone()).await;
+
+    let took = begun.elapsed();
     let note = |route: &str, status: StatusCode| {
-        let labels = [route, method, status.as_str()];
-        state.serving.note_request(&labels, begun.elapsed());
+        state
+            .serving
+            .note_request(&[route, method, status.as_str()], took);
+        let status = status.as_u16();
+        tracing::debug!(parent: &named, method, route, status, ms = milliseconds(took), "answered");
     };
     match answered {
-        Ok(response) => {
+        Ok(mut response) => {
             let route = response.request().app_data::<Route>();
             note(route.map_or(NO_ROUTE, |route| route.0), response.status());
+            response.headers_mut().insert(REQUEST_ID, id);
             Ok(response.map_into_boxed_body().map_body(|_, body| Watched {
                 body,
                 _in_flight: in_flight,
@@ -51,6 +63,10 @@ pub async fn watch<B: MessageBody + 'static>(
             Err(error)
         }
     }
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
 }
 
 /// Clients may call their methods as they like.

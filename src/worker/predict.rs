@@ -128,7 +128,7 @@ impl Predictor {
         for (delivery, entry) in batch.into_iter().zip(entries) {
             match entry {
                 Some(Entry::Finished(_)) => {
-                    tracing::debug!(inference = %delivery.id, "has its outcome: not asked about");
+                    tracing::debug!(inference_id = %delivery.id, "has its outcome: not asked about");
                     delivery.ack();
                 }
                 Some(Entry::Queued) | None => awaited.push(delivery),
@@ -241,7 +241,7 @@ fn failed(code: FailureCode, detail: String) -> Outcome {
 
 fn without_model(delivery: Delivery, outcome: Outcome, in_hand: Hold) -> Predicted {
     if let Outcome::Failed { error } = &outcome {
-        tracing::warn!(inference = %delivery.id, code = ?error.code, "failed: {}", error.detail);
+        tracing::warn!(inference_id = %delivery.id, code = ?error.code, "failed: {}", error.detail);
     }
     let ttl = delivery.job.as_ref().map_or(UNREADABLE_TTL, |job| job.result_ttl);
     Predicted {

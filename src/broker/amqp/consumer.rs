@@ -209,7 +209,7 @@ impl Pump {
             );
             hand.hold(tag, message);
         } else if source == Source::Jobs && redeliveries >= SUSPECT_AFTER {
-            tracing::warn!(inference = %message.id, redeliveries, "suspected of killing workers: set aside");
+            tracing::warn!(inference_id = %message.id, redeliveries, "suspected of killing workers: set aside");
             moves.start(tag, parcel(&self.topology.suspects, &message, None));
             hand.hold(tag, message);
         } else {

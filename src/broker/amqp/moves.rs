@@ -39,7 +39,7 @@ impl Moves {
                     return (tag, false);
                 }
                 tracing::warn!(
-                    inference = %parcel.id,
+                    inference_id = %parcel.id,
                     queue = parcel.queue,
                     error = &error as &dyn std::error::Error,
                     "not moved yet"
