@@ -35,6 +35,7 @@ fn wire_form(criterion: &mut Criterion) {
         result_ttl: Duration::from_secs(3600),
         accepted_at: SystemTime::now(),
         reading: Duration::from_micros(300),
+        trace: None,
     };
     let wire = job.encode();
     let outcome = Outcome::Succeeded(Prediction {

@@ -19,6 +19,9 @@ use crate::model::device::DeviceName;
 use crate::tls::Trust;
 use crate::{broker, digit, http, store, telemetry, train, worker};
 
+/// OpenTelemetry's own variable for the collector: what platforms set for all that they run.
+const OTLP_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+
 /// Everything that can be configured; `config/mnistq.toml` says what each key means.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -271,6 +274,15 @@ impl Config {
     pub fn apply_watching(&mut self, flags: &cli::Watching) -> Result<(), ConfigError> {
         if let Some(address) = &flags.metrics_addr {
             self.telemetry.metrics_addr = Some(parse("--metrics-addr", address)?);
+        }
+        if let Some(endpoint) = &flags.otlp_endpoint {
+            self.telemetry.otlp_endpoint = Some(parse("--otlp-endpoint", endpoint)?);
+        }
+        if self.telemetry.otlp_endpoint.is_none()
+            && let Ok(endpoint) = std::env::var(OTLP_ENDPOINT)
+            && !endpoint.is_empty()
+        {
+            self.telemetry.otlp_endpoint = Some(parse(OTLP_ENDPOINT, &endpoint)?);
         }
         Ok(())
     }

@@ -21,12 +21,13 @@ use tokio::sync::{oneshot, watch};
 use writer::{Durability, Write, Writer};
 
 /// What makes the layout of each version out of the one before. A file of a later version is refused.
-const SCHEMA: [&str; 5] = [
+const SCHEMA: [&str; 6] = [
     include_str!("database/schema/1.sql"),
     include_str!("database/schema/2.sql"),
     include_str!("database/schema/3.sql"),
     include_str!("database/schema/4.sql"),
     include_str!("database/schema/5.sql"),
+    include_str!("database/schema/6.sql"),
 ];
 const SCHEMA_VERSION: u32 = SCHEMA.len() as u32;
 /// How long a statement waits for another process that writes. Whoever waits for its turn behind another waits twice as

@@ -5,12 +5,15 @@
 
 mod id;
 mod outcome;
+mod trace;
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
 pub use id::{InvalidJobId, JobId};
 pub use outcome::{Failure, FailureCode, ModelName, Outcome, OutcomeError, Prediction, Timings};
+pub use trace::{InvalidTraceParent, TraceParent};
+
 /// A grey picture, row by row: 0 is background, 255 is ink, as MNIST has it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Picture {
@@ -68,6 +71,8 @@ pub struct Job {
     pub accepted_at: SystemTime,
     /// How long the upload took from there until it was a picture; zero if a version 1 wrote the job.
     pub reading: Duration,
+    /// Where in a trace it was published, if that is recorded. Not in the wire form: brokers carry it beside the job.
+    pub trace: Option<TraceParent>,
 }
 
 /// Why bytes from a queue are no job.
@@ -178,6 +183,7 @@ impl Job {
             result_ttl,
             accepted_at,
             reading: Duration::from_micros(reading.into()),
+            trace: None,
         })
     }
 }

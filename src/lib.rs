@@ -19,7 +19,7 @@
 //!
 //! `roles` knows everything. `http` and `worker` share only [`job`], [`digit`] and the two seams, and
 //! never import each other. `broker` and `store` know `job`, and what opens them: `address`, `database`.
-//! `metrics` knows nobody, and is bumped by `http`, `worker` and `roles`.
+//! `metrics` knows nobody and `traces` only `job`; `http`, `worker` and `roles` tell them what happens.
 //! `train` meets the rest only in `model`. Each foreign crate has one owner. The test
 //! `tests/it/architecture.rs` holds the whole table, and names file, line and rule on a breach.
 
@@ -51,3 +51,4 @@ pub mod shutdown;
 pub mod telemetry;
 pub mod terminal;
 pub mod tls;
+pub mod traces;

@@ -11,6 +11,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 
 use crate::terminal::{self, Colours};
+use crate::traces::Endpoint;
 
 /// How a process is watched.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -18,6 +19,8 @@ use crate::terminal::{self, Colours};
 pub struct Settings {
     /// Where `/metrics` is told; none: at the front end's own address, and by a worker nowhere.
     pub metrics_addr: Option<SocketAddr>,
+    /// The collector that gets traces; none: they are off.
+    pub otlp_endpoint: Option<Endpoint>,
 }
 
 /// At their finer levels these print credentials or whole message bodies, whatever the level asked for.

@@ -78,6 +78,7 @@ impl Broker for AmqpBroker {
             body: job.encode(),
             deadline: Some(deadline),
             reason: None,
+            trace: job.trace,
         };
         self.publisher.publish(parcel).await
     }

@@ -51,12 +51,13 @@ impl SqliteBroker {
 impl Broker for SqliteBroker {
     async fn publish(&self, job: &Job, _: Duration) -> Result<(), PublishError> {
         let (id, body, limit) = (*job.id.as_bytes(), job.encode(), self.queue_limit);
+        let trace = job.trace.map(|trace| trace.to_string());
         let insert = move |connection: &Connection| {
-            let statement =
-                "INSERT INTO jobs (id, body) SELECT ?1, ?2 WHERE (SELECT waiting FROM backlog) < ?3";
+            let statement = "INSERT INTO jobs (id, body, trace)
+                SELECT ?1, ?2, ?3 WHERE (SELECT waiting FROM backlog) < ?4";
             connection
                 .prepare_cached(statement)?
-                .execute(params![id, body, limit])
+                .execute(params![id, body, trace, limit])
         };
         match self
             .database

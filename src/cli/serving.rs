@@ -107,4 +107,7 @@ pub struct Watching {
     /// Address for /metrics alone [default: serve: with the rest, work: none]
     #[arg(long, env = "MNISTQ_METRICS_ADDR", value_name = "ADDRESS")]
     pub metrics_addr: Option<String>,
+    /// OpenTelemetry collector that gets traces, over HTTP [default: none]
+    #[arg(long, env = "MNISTQ_OTLP_ENDPOINT", value_name = "URL")]
+    pub otlp_endpoint: Option<String>,
 }

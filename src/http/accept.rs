@@ -13,9 +13,9 @@ use super::access::Caller;
 use super::error::ApiError;
 use super::lifetimes::{self, CANCEL_AFTER, RESULT_TTL};
 use super::state::State;
-use super::{Settings, idempotency};
+use super::{Settings, idempotency, watch};
 use crate::broker::PublishError;
-use crate::job::{Job, JobId, Picture};
+use crate::job::{Job, JobId, Picture, TraceParent};
 use crate::store::{Claim, Entry, Reservation};
 
 /// What holds for all pictures of a request.
@@ -33,6 +33,8 @@ pub struct Terms {
     pub callback_url: Option<String>,
     /// Who alone may know of it.
     pub owner: Option<String>,
+    /// Where in a trace the request is.
+    pub trace: Option<TraceParent>,
 }
 
 impl Terms {
@@ -45,6 +47,7 @@ impl Terms {
             key: None,
             callback_url: None,
             owner: Caller::of(request).name().map(str::to_owned),
+            trace: None,
         }
     }
 
@@ -56,6 +59,7 @@ impl Terms {
             deadline: lifetimes::asked(headers, CANCEL_AFTER, settings.deadline())?,
             result_ttl: lifetimes::asked(headers, RESULT_TTL, settings.result_ttl())?,
             key: idempotency::key(headers)?.map(|key| terms.own(key)),
+            trace: watch::place(request),
             ..terms
         })
     }
@@ -79,7 +83,9 @@ impl Terms {
 
 /// Reads an upload, and queues it.
 pub async fn accept(state: &State, upload: Bytes, terms: Terms) -> Result<JobId, ApiError> {
+    let decoding = state.traces.stage("decode", terms.trace);
     let picture = state.decoder.decode(upload.clone()).await?;
+    drop(decoding);
     queue(state, picture, upload, terms).await
 }
 
@@ -97,12 +103,15 @@ pub async fn queue(state: &State, picture: Picture, source: Bytes, terms: Terms)
             id
         }
     };
+    let mut publish = state.traces.publish(terms.trace);
+    publish.note_text("mnistq.inference_id", id);
     let job = Job {
         id,
         picture,
         result_ttl: terms.result_ttl,
         accepted_at: terms.accepted_at,
         reading,
+        trace: publish.context(),
     };
     state
         .store
@@ -131,6 +140,7 @@ pub async fn queue(state: &State, picture: Picture, source: Bytes, terms: Terms)
         // It may have been queued: then it will be answered, and the reservation stays for it.
         Err(PublishError::Unconfirmed) => Err(ApiError::Unconfirmed { id }),
         Err(refused) => {
+            publish.fail(&refused);
             // Under the same key it may have been queued by another request, which needs the reservation.
             if terms.key.is_none() {
                 take_back(state, id).await;

@@ -61,6 +61,7 @@ use crate::digit::Reader;
 use crate::metrics::{Metrics, Serving};
 use crate::store::ResultStore;
 use crate::tls::{Identity, TlsError};
+use crate::traces::Traces;
 use state::State;
 
 /// What a front end is made of.
@@ -81,6 +82,8 @@ pub struct FrontEnd {
     pub identity: Option<Arc<Identity>>,
     /// What it counts.
     pub serving: Serving,
+    /// What it tells of each request.
+    pub traces: Traces,
     /// What `/metrics` tells; none: it is told elsewhere.
     pub metrics: Option<Metrics>,
     /// Limits.

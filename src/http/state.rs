@@ -20,6 +20,7 @@ use crate::job::JobId;
 use crate::metrics::{Metrics, Serving};
 use crate::store::{Entry, ResultStore, StoreError};
 use crate::tls::Identity;
+use crate::traces::Traces;
 
 /// How often files of keys and certificates are looked at.
 const LOOK: Duration = Duration::from_secs(1);
@@ -44,6 +45,8 @@ pub struct State {
     pub offer: Offer,
     /// What is counted.
     pub serving: Serving,
+    /// What is told of requests.
+    pub traces: Traces,
     /// Names for requests that have none.
     pub request_ids: RequestIds,
     /// What `/metrics` tells, if it does.
@@ -72,6 +75,7 @@ impl State {
             access,
             identity,
             serving,
+            traces,
             metrics,
             settings,
         } = front_end;
@@ -86,6 +90,7 @@ impl State {
             room: Arc::new(Semaphore::new(room)),
             offer,
             serving,
+            traces,
             request_ids: RequestIds::default(),
             metrics,
             settings,

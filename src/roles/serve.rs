@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use super::open_files::OpenFiles;
 use super::reload::Reloading;
 use super::seams::Seams;
-use super::work::{Counted, start_worker};
+use super::work::{Counted, open_traces, start_worker};
 use super::{Service, metrics};
 use crate::cli;
 use crate::config::{Config, ConfigError};
@@ -60,6 +60,7 @@ pub async fn serve(
         reload,
     } = told;
     let mut reloading = Reloading::new(config, service, reload);
+    let traces = open_traces(config, "mnistq-serve")?;
     let metrics = Metrics::new();
     let apart = metrics::bind(config)?;
     let seams = Seams::open_to_stay(config, &metrics).await?;
@@ -72,6 +73,7 @@ pub async fn serve(
         let counted = Counted {
             seams: &seams,
             working,
+            traces: traces.clone(),
         };
         let worker = start_worker(name, config, service, counted).await?;
         reloading.add(&worker);
@@ -95,6 +97,7 @@ pub async fn serve(
         access: Access::open(&config.access)?,
         identity: identity.map(Arc::new),
         serving: metrics.serving(),
+        traces: traces.clone(),
         metrics: apart.is_none().then(|| metrics.clone()),
         settings: config.http.clone(),
     };
@@ -112,6 +115,7 @@ pub async fn serve(
 
     let ended = super::run_all(parts, &shutdown).await;
     seams.close().await;
+    traces.close().await;
     ended
 }
 

@@ -12,6 +12,7 @@ use crate::cli;
 use crate::config::Config;
 use crate::metrics::{Metrics, Working};
 use crate::shutdown;
+use crate::traces::Traces;
 use crate::worker::{Engine, Worker};
 
 /// Works until a signal.
@@ -20,6 +21,7 @@ pub async fn run(flags: &cli::Work, mut config: Config, service: &Service) -> an
     config.apply_working(&flags.working)?;
     let told = shutdown::on_signals().context("signals can't be handled")?;
     let mut reloading = Reloading::new(&config, service, told.reload);
+    let traces = open_traces(&config, "mnistq-work")?;
     let metrics = Metrics::new();
     let apart = metrics::bind(&config)?;
     let seams = Seams::open_to_stay(&config, &metrics).await?;
@@ -27,6 +29,7 @@ pub async fn run(flags: &cli::Work, mut config: Config, service: &Service) -> an
     let counted = Counted {
         seams: &seams,
         working: metrics.working(),
+        traces: traces.clone(),
     };
     let worker = start_worker(name, &config, service, counted).await?;
     reloading.add(&worker);
@@ -39,7 +42,16 @@ pub async fn run(flags: &cli::Work, mut config: Config, service: &Service) -> an
     parts.spawn(reloading.run(stop));
     let ended = super::run_all(parts, &told.stop).await;
     seams.close().await;
+    traces.close().await;
     ended
+}
+
+/// Traces for the collector that is configured, if one is.
+pub fn open_traces(config: &Config, service: &'static str) -> anyhow::Result<Traces> {
+    match &config.telemetry.otlp_endpoint {
+        Some(endpoint) => Ok(Traces::to(endpoint, service)?),
+        None => Ok(Traces::default()),
+    }
 }
 
 /// What a worker is given that others of its process share.
@@ -48,6 +60,8 @@ pub struct Counted<'a> {
     pub seams: &'a Seams,
     /// What it counts.
     pub working: Working,
+    /// What it tells of each job.
+    pub traces: Traces,
 }
 
 /// A worker whose model is loaded and warm.
@@ -55,7 +69,11 @@ pub async fn start_worker(
     name: String,
     config: &Config,
     service: &Service,
-    Counted { seams, working }: Counted<'_>,
+    Counted {
+        seams,
+        working,
+        traces,
+    }: Counted<'_>,
 ) -> anyhow::Result<Worker> {
     let engine = Engine::start((service.model)(config)?).await?;
     Ok(Worker {
@@ -64,6 +82,7 @@ pub async fn start_worker(
         store: Arc::clone(&seams.store),
         engine: engine.into(),
         working,
+        traces,
         settings: config.work.clone(),
     })
 }

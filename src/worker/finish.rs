@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::in_hand::InHand;
 use super::predict::Predicted;
 use crate::broker::Delivery;
 use crate::job::{FailureCode, Outcome};
@@ -61,7 +62,7 @@ impl Finisher {
             for ((finished, (delivery, in_hand)), result) in finished.into_iter().zip(deliveries).zip(results)
             {
                 match result {
-                    Ok(()) => self.conclude(delivery, finished.outcome),
+                    Ok(()) => self.conclude(delivery, finished.outcome, in_hand),
                     Err(refused @ StoreError::Refused { .. }) => return Err(refused),
                     Err(error) => {
                         held.push(Predicted {
@@ -89,7 +90,8 @@ impl Finisher {
     }
 
     /// Takes the job off the queue. What no model was asked about is kept for the operator.
-    fn conclude(&self, delivery: Delivery, outcome: Outcome) {
+    fn conclude(&self, delivery: Delivery, outcome: Outcome, mut in_hand: InHand) {
+        in_hand.span.note("mnistq.outcome", word(&outcome));
         let since_upload = delivery
             .job
             .as_ref()
@@ -99,6 +101,7 @@ impl Finisher {
         match outcome {
             Outcome::Failed { error } if error.code != FailureCode::Rejected => {
                 self.working.note_dead_letter();
+                in_hand.span.fail(&error.detail);
                 delivery.bury(error.detail);
             }
             _ => delivery.ack(),

@@ -12,6 +12,7 @@ pub mod canary;
 mod current;
 mod engine;
 mod finish;
+mod in_hand;
 mod predict;
 
 use std::num::NonZeroU16;
@@ -28,6 +29,7 @@ pub use engine::{Engine, EngineError};
 use crate::broker::{Broker, BrokerError, Consumer};
 use crate::metrics::Working;
 use crate::store::{ResultStore, StoreError};
+use crate::traces::Traces;
 use batch::Batching;
 use finish::Finisher;
 use predict::Predictor;
@@ -67,6 +69,8 @@ pub struct Worker {
     pub engine: CurrentEngine,
     /// What it counts.
     pub working: Working,
+    /// What it tells of each job.
+    pub traces: Traces,
     /// How batches are formed.
     pub settings: Settings,
 }
@@ -97,6 +101,7 @@ impl Worker {
             store,
             engine,
             working,
+            traces,
             settings,
         } = self;
         let card = engine.get().card().clone();
@@ -121,6 +126,7 @@ impl Worker {
             engine,
             store,
             working,
+            traces,
             finished: predicted,
         };
         let batching = Batching {

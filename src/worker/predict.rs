@@ -12,11 +12,13 @@ use tokio::sync::mpsc;
 use super::batch::Batch;
 use super::current::CurrentEngine;
 use super::engine::{Answer, EngineError};
+use super::in_hand::{BatchInHand, InHand};
 use crate::broker::{Delivery, Standing};
 use crate::job::{Failure, FailureCode, Job, JobId, ModelName, Outcome, Prediction, Timings};
-use crate::metrics::{Hold, Working};
+use crate::metrics::Working;
 use crate::model::{ModelCard, ModelError};
 use crate::store::{Entry, Finished, ResultStore};
+use crate::traces::Traces;
 
 /// How long an outcome is kept whose job can't be read, and so can't say.
 const UNREADABLE_TTL: Duration = Duration::from_secs(3600);
@@ -26,8 +28,8 @@ const UNREADABLE_TTL: Duration = Duration::from_secs(3600);
 pub struct Predicted {
     pub delivery: Delivery,
     pub finished: Finished,
-    /// It is in hand until this is dropped.
-    pub in_hand: Hold,
+    /// It is in hand, and its span goes on, until this is dropped.
+    pub in_hand: InHand,
 }
 
 /// Predicts batches under a worker's name.
@@ -36,6 +38,7 @@ pub struct Predictor {
     pub engine: CurrentEngine,
     pub store: Arc<dyn ResultStore>,
     pub working: Working,
+    pub traces: Traces,
     pub finished: mpsc::Sender<Vec<Predicted>>,
 }
 
@@ -50,7 +53,8 @@ impl Predictor {
         // One engine for all of it, also when another takes its place meanwhile.
         let engine = self.engine.get();
         self.working.note_batch(batch.len(), flushed_by);
-        let mut in_hand = self.working.hold(batch.len());
+        let mut in_hand = BatchInHand::new(&batch, &self.working, &self.traces);
+        in_hand.span.note_text("mnistq.device", &engine.card().device);
         let mut predicted = Vec::with_capacity(batch.len());
         let mut readable = Vec::with_capacity(batch.len());
         for delivery in batch {
@@ -59,7 +63,10 @@ impl Predictor {
             }
             match check(&delivery, engine.card()) {
                 None => readable.push(delivery),
-                Some(outcome) => predicted.push(without_model(delivery, outcome, in_hand.split())),
+                Some(outcome) => {
+                    let in_hand = in_hand.one(&delivery);
+                    predicted.push(without_model(delivery, outcome, in_hand));
+                }
             }
         }
         let awaited = self.drop_ended(readable).await;
@@ -87,17 +94,17 @@ impl Predictor {
                         card: engine.card(),
                         answer: &answer,
                         started,
-                        in_hand: &mut in_hand,
                     };
-                    predicted.extend(self.conclude(part, answered));
+                    predicted.extend(self.conclude(part, answered, &mut in_hand));
                 }
                 Err(EngineError::Model(ModelError::Rejected(detail))) => match part.len() {
                     1 => {
                         let failed = failed(FailureCode::Rejected, detail);
                         let part = part.into_iter();
-                        predicted.extend(
-                            part.map(|delivery| without_model(delivery, failed.clone(), in_hand.split())),
-                        );
+                        predicted.extend(part.map(|delivery| {
+                            let in_hand = in_hand.one(&delivery);
+                            without_model(delivery, failed.clone(), in_hand)
+                        }));
                     }
                     several => {
                         parts.push(part.split_off(several / 2));
@@ -107,6 +114,7 @@ impl Predictor {
                 Err(broken) => return Err(broken),
             }
         }
+        drop(in_hand);
         // A finisher that is gone tells why itself; dropped deliveries return to the queue.
         let _ = self.finished.send(predicted).await;
         Ok(())
@@ -149,12 +157,16 @@ impl Predictor {
         }
     }
 
-    fn conclude(&self, part: Vec<Delivery>, answered: Answered<'_>) -> impl Iterator<Item = Predicted> {
+    fn conclude(
+        &self,
+        part: Vec<Delivery>,
+        answered: Answered<'_>,
+        in_hand: &mut BatchInHand<'_>,
+    ) -> impl Iterator<Item = Predicted> {
         let Answered {
             card,
             answer,
             started,
-            in_hand,
         } = answered;
         let batch_size = part.len();
         part.into_iter()
@@ -186,6 +198,8 @@ impl Predictor {
                     },
                 });
                 let ttl = delivery.job.as_ref().map_or(UNREADABLE_TTL, |job| job.result_ttl);
+                let mut in_hand = in_hand.one(&delivery);
+                in_hand.span.note("mnistq.batch_size", batch_size as i64);
                 Predicted {
                     finished: Finished {
                         id: delivery.id,
@@ -193,7 +207,7 @@ impl Predictor {
                         ttl,
                     },
                     delivery,
-                    in_hand: in_hand.split(),
+                    in_hand,
                 }
             })
     }
@@ -204,7 +218,6 @@ struct Answered<'a> {
     card: &'a ModelCard,
     answer: &'a Answer,
     started: SystemTime,
-    in_hand: &'a mut Hold,
 }
 
 /// How a delivery ends that can't be asked about, if it can't.
@@ -239,7 +252,7 @@ fn failed(code: FailureCode, detail: String) -> Outcome {
     }
 }
 
-fn without_model(delivery: Delivery, outcome: Outcome, in_hand: Hold) -> Predicted {
+fn without_model(delivery: Delivery, outcome: Outcome, in_hand: InHand) -> Predicted {
     if let Outcome::Failed { error } = &outcome {
         tracing::warn!(inference_id = %delivery.id, code = ?error.code, "failed: {}", error.detail);
     }

@@ -32,18 +32,24 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("digit", &["job"]),
     (
         "http",
-        &["broker", "digit", "followed", "job", "metrics", "store", "tls"],
+        &[
+            "broker", "digit", "followed", "job", "metrics", "store", "tls", "traces",
+        ],
     ),
     ("job", &[]),
     ("metrics", &[]),
     ("model", &[]),
     ("shutdown", &[]),
     ("store", &["address", "database", "job", "tls"]),
-    ("telemetry", &["terminal"]),
+    ("telemetry", &["terminal", "traces"]),
     ("terminal", &[]),
     ("tls", &["followed"]),
+    ("traces", &["job"]),
     ("train", &["model"]),
-    ("worker", &["broker", "job", "metrics", "model", "store"]),
+    (
+        "worker",
+        &["broker", "job", "metrics", "model", "store", "traces"],
+    ),
 ];
 
 /// Where each foreign crate may be used: starts of paths below `src/`.
@@ -65,8 +71,12 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("governor", &["http"]),
     ("image", &["digit", "train/report/picture"]),
     ("imageproc", &["digit"]),
+    ("opentelemetry", &["traces"]),
+    ("opentelemetry_http", &["traces"]),
+    ("opentelemetry_otlp", &["traces"]),
+    ("opentelemetry_sdk", &["traces"]),
     ("prometheus", &["metrics"]),
-    ("reqwest", &["http/callback", "roles", "train"]),
+    ("reqwest", &["http/callback", "roles", "traces", "train"]),
     ("rusqlite", &["broker/sqlite", "database", "store/sqlite"]),
     ("rustix", &["metrics/process", "roles"]),
     ("rustls_native_certs", &["tls"]),

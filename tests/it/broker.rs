@@ -73,6 +73,7 @@ contract! {
     consuming {
         a_published_job_is_delivered_whole,
         a_large_picture_is_delivered_whole,
+        a_jobs_place_in_a_trace_comes_with_it,
         jobs_come_in_the_order_in_which_they_were_published,
         a_waiting_consumer_gets_what_is_published,
         what_has_arrived_can_be_taken_without_waiting,
@@ -122,6 +123,7 @@ fn job() -> Job {
         result_ttl: Duration::from_millis(3_600_007),
         accepted_at: SystemTime::UNIX_EPOCH + Duration::from_micros(1_700_000_000_123_456),
         reading: Duration::from_micros(1_234),
+        trace: None,
     }
 }
 

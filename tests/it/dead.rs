@@ -49,6 +49,7 @@ async fn what_ended_without_an_answer_is_listed_shown_replayed_and_dropped() {
         result_ttl: Duration::from_secs(3600),
         accepted_at: SystemTime::now(),
         reading: Duration::from_micros(300),
+        trace: None,
     };
     let garbage = JobId::issue();
     enqueue(&home, job.id, &job.encode(), SUSPECT_AFTER + LIVES);

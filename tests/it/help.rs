@@ -190,5 +190,6 @@ fn job(id: JobId) -> Job {
         result_ttl: Duration::from_secs(3600),
         accepted_at: SystemTime::now(),
         reading: Duration::ZERO,
+        trace: None,
     }
 }

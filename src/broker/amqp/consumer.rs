@@ -183,6 +183,7 @@ impl Pump {
             body,
             redeliveries,
             overdue,
+            trace,
         } = incoming;
         let standing = match source {
             Source::Jobs => Standing::Clear,
@@ -196,6 +197,7 @@ impl Pump {
             body,
             redeliveries,
             standing,
+            trace,
         };
         if id.is_none() {
             tracing::error!(
@@ -231,6 +233,7 @@ fn parcel(queue: &str, message: &Message, reason: Option<String>) -> Parcel {
         body: message.body.clone(),
         deadline: None,
         reason,
+        trace: message.trace,
     }
 }
 

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use tokio::sync::mpsc;
 
 use super::super::{Delivery, Receipt, Settlement, Standing};
-use crate::job::{Job, JobId};
+use crate::job::{Job, JobId, TraceParent};
 
 /// Messages in hand.
 #[derive(Default)]
@@ -33,6 +33,8 @@ pub struct Message {
     pub redeliveries: u32,
     /// What that makes of it.
     pub standing: Standing,
+    /// Where in a trace the job was published.
+    pub trace: Option<TraceParent>,
 }
 
 /// What to tell the broker.
@@ -66,7 +68,9 @@ impl Hand {
         let tag = self.ready.pop_front()?;
         let message = self.held.get(&tag)?;
         let receipt = Receipt::new(tag, receipts.clone());
-        let delivery = Delivery::new(message.id, Job::decode(&message.body), receipt);
+        let trace = message.trace;
+        let job = Job::decode(&message.body).map(|job| Job { trace, ..job });
+        let delivery = Delivery::new(message.id, job, receipt);
         Some(delivery.again(message.redeliveries, message.standing))
     }
 
@@ -135,6 +139,7 @@ mod tests {
                 body: Vec::new(),
                 redeliveries: 0,
                 standing: Standing::Clear,
+                trace: None,
             };
             hand.take(tag, message);
         }

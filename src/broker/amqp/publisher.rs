@@ -22,7 +22,7 @@ use super::link::{Event, Link, LinkError, within_opening};
 use super::reconnect::{Backoff, Rebuilt, open_patiently};
 use super::topology::Topology;
 use super::unconfirmed::{Unconfirmed, Waiter};
-use crate::job::JobId;
+use crate::job::{JobId, TraceParent};
 use session::Session;
 
 /// How long a publisher waits for its confirmation.
@@ -57,6 +57,8 @@ pub struct Parcel {
     pub deadline: Option<Duration>,
     /// Why it is there, for the operator.
     pub reason: Option<String>,
+    /// Where in a trace the job was published.
+    pub trace: Option<TraceParent>,
 }
 
 enum Request {

@@ -11,8 +11,8 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::link::{Link, LinkError};
-use super::topology::Topology;
-use crate::job::{Job, JobId};
+use super::topology::{Topology, trace};
+use crate::job::{Job, JobId, TraceParent};
 
 /// How long ending a subscription may take.
 const CANCEL: Duration = Duration::from_secs(2);
@@ -46,6 +46,8 @@ pub struct Incoming {
     pub redeliveries: u32,
     /// Whether RabbitMQ took it out of its queue because its deadline had passed.
     pub overdue: bool,
+    /// Where in a trace the job was published.
+    pub trace: Option<TraceParent>,
 }
 
 /// All subscriptions of a link.
@@ -132,6 +134,7 @@ fn read(source: Source, message: ConsumerMessage) -> Result<Incoming, LinkError>
         source,
         tag: deliver.delivery_tag(),
         id: message_id(&properties).or_else(|| Job::decode(&body).ok().map(|job| job.id)),
+        trace: trace(&properties),
         body,
         redeliveries: delivery_count(&properties).max(deliver.redelivered().into()),
         overdue: matches!(header(&properties, DEATH.0), Some(FieldValue::S(why)) if why.to_string() == DEATH.1),

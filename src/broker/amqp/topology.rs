@@ -9,12 +9,15 @@ use amqprs::{BasicProperties, FieldName, FieldTable, FieldValue};
 use super::super::{GRAVES, Settings};
 use super::endpoint::LONGEST_NAME_BYTES;
 use super::link::{Link, LinkError};
+use crate::job::TraceParent;
 
 /// How many consumers a job may outlive in one queue before RabbitMQ itself takes it out: its own default from 4.0
 /// on. Consumers take a job out long before.
 const DELIVERY_LIMIT: i64 = 20;
 /// Where a message says why it was buried.
 const REASON: &str = "x-mnistq-reason";
+/// Where a message says at what place in a trace it was published (W3C Trace Context for AMQP).
+const TRACE: &str = "traceparent";
 
 /// The queues of one system.
 #[derive(Debug, Clone)]
@@ -96,14 +99,30 @@ impl Topology {
     }
 }
 
-/// The headers that say why a message was buried.
-pub fn why(reason: &str) -> FieldTable {
+/// The headers of a message, if it needs any: why it was buried, and where in a trace it was published.
+pub fn headers(reason: Option<&str>, trace: Option<TraceParent>) -> Option<FieldTable> {
+    if reason.is_none() && trace.is_none() {
+        return None;
+    }
     let mut headers = FieldTable::new();
-    headers.insert(short(REASON), text(reason));
-    headers
+    if let Some(reason) = reason {
+        headers.insert(short(REASON), text(reason));
+    }
+    if let Some(trace) = trace {
+        headers.insert(short(TRACE), text(&trace.to_string()));
+    }
+    Some(headers)
 }
 
-/// What [`why`] says.
+/// Where in a trace a message was published, if it says so.
+pub fn trace(properties: &BasicProperties) -> Option<TraceParent> {
+    match properties.headers()?.get(&short(TRACE))? {
+        FieldValue::S(trace) => trace.to_string().parse().ok(),
+        _ => None,
+    }
+}
+
+/// Why a message was buried, if it says so.
 pub fn reason(properties: &BasicProperties) -> Option<String> {
     match properties.headers()?.get(&short(REASON))? {
         FieldValue::S(reason) => Some(reason.to_string()),

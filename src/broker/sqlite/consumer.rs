@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::{BrokerError, Delivery, GRAVES, LIVES, Receipt, SUSPECT_AFTER, Settlement, Standing};
 use crate::database::{Database, DatabaseError};
-use crate::job::{Job, JobId};
+use crate::job::{Job, JobId, WireError};
 
 /// Beats in a lease: one may be late without harm.
 const BEATS: u32 = 5;
@@ -44,9 +44,16 @@ struct Taken {
     body: Vec<u8>,
     deliveries: u32,
     deaths: u32,
+    trace: Option<String>,
 }
 
 impl Taken {
+    /// The job, with what came beside it.
+    fn job(&self) -> Result<Job, WireError> {
+        let trace = self.trace.as_ref().and_then(|trace| trace.parse().ok());
+        Job::decode(&self.body).map(|job| Job { trace, ..job })
+    }
+
     fn standing(&self) -> Standing {
         match self.deaths {
             deaths if deaths < SUSPECT_AFTER => Standing::Clear,
@@ -134,8 +141,7 @@ impl Pump {
             };
             self.in_hand += 1;
             let receipt = Receipt::new(row.seq.unsigned_abs(), self.receipts.clone());
-            let delivery =
-                Delivery::new(id, Job::decode(&row.body), receipt).again(row.deliveries, row.standing());
+            let delivery = Delivery::new(id, row.job(), receipt).again(row.deliveries, row.standing());
             // A receiver that is gone drops it, which settles it as returned.
             let _ = self.deliveries.try_send(delivery);
         }
@@ -243,10 +249,10 @@ fn take_rows(connection: &Connection, owner: i64, most: usize) -> rusqlite::Resu
     let suspect = "UPDATE jobs SET owner = ?1
         WHERE seq IN (SELECT seq FROM jobs WHERE owner IS NULL AND deaths >= 2 ORDER BY seq LIMIT 1)
             AND NOT EXISTS (SELECT 1 FROM jobs WHERE owner = ?1 AND deaths >= 2)
-        RETURNING seq, id, body, deliveries, deaths";
+        RETURNING seq, id, body, deliveries, deaths, trace";
     let clear = "UPDATE jobs SET owner = ?1
         WHERE seq IN (SELECT seq FROM jobs WHERE owner IS NULL AND deaths < 2 ORDER BY seq LIMIT ?2)
-        RETURNING seq, id, body, deliveries, deaths";
+        RETURNING seq, id, body, deliveries, deaths, trace";
     let taken = |row: &Row<'_>| {
         Ok(Taken {
             seq: row.get(0)?,
@@ -254,6 +260,7 @@ fn take_rows(connection: &Connection, owner: i64, most: usize) -> rusqlite::Resu
             body: row.get(2)?,
             deliveries: row.get(3)?,
             deaths: row.get(4)?,
+            trace: row.get(5)?,
         })
     };
     let mut suspect = connection.prepare_cached(suspect)?;

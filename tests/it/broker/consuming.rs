@@ -27,6 +27,24 @@ pub async fn a_large_picture_is_delivered_whole<Q: Queue>() {
     assert_eq!(take(&mut consumer).await.job.as_ref(), Ok(&job));
 }
 
+pub async fn a_jobs_place_in_a_trace_comes_with_it<Q: Queue>() {
+    let queue = Q::fresh().await;
+    let broker = queue.open().await;
+    let place = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    for trace in [None, Some(place.parse().unwrap())] {
+        let job = Job { trace, ..job() };
+        broker.publish(&job, LONG).await.unwrap();
+        let mut consumer = consume(&broker, 1).await;
+        let first = take(&mut consumer).await;
+        assert_eq!(first.job.as_ref(), Ok(&job));
+        drop(first);
+        let again = take(&mut consumer).await;
+        assert_eq!(again.job.as_ref(), Ok(&job), "when it comes again");
+        again.ack();
+        consumer.close().await.unwrap();
+    }
+}
+
 pub async fn jobs_come_in_the_order_in_which_they_were_published<Q: Queue>() {
     let queue = Q::fresh().await;
     let broker = queue.open().await;

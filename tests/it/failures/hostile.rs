@@ -18,6 +18,7 @@ fn job() -> Job {
         result_ttl: Duration::from_secs(3600),
         accepted_at: SystemTime::now(),
         reading: Duration::from_micros(300),
+        trace: None,
     }
 }
 

@@ -9,6 +9,7 @@ use mnistq::job::{FailureCode, Job, JobId, Outcome, Picture};
 use mnistq::metrics::Metrics;
 use mnistq::model::{Model, ModelCard, ModelError};
 use mnistq::store::{Entry, Reservation, ResultStore};
+use mnistq::traces::Traces;
 use mnistq::worker::{Engine, Settings, Worker};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -128,6 +129,7 @@ async fn submit(broker: &Arc<dyn Broker>, store: &Arc<dyn ResultStore>, first: u
         result_ttl: TTL,
         accepted_at: SystemTime::now(),
         reading: Duration::from_micros(300),
+        trace: None,
     };
     store.reserve(&Reservation::new(job.id, TTL, TTL)).await.unwrap();
     broker.publish(&job, TTL).await.unwrap();
@@ -156,6 +158,7 @@ fn dies<Q: Queue, R: Results>(queue: &Q, results: &R, ids: &[JobId]) -> Option<u
             store: Arc::clone(&store),
             engine: engine.into(),
             working: Metrics::new().working(),
+            traces: Traces::default(),
             // All that waits comes into one batch.
             settings: Settings {
                 max_wait_ms: 200,

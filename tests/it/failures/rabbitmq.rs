@@ -178,6 +178,7 @@ async fn publish(broker: &Arc<dyn Broker>) -> Result<JobId, PublishError> {
         result_ttl: Duration::from_secs(3600),
         accepted_at: SystemTime::now(),
         reading: Duration::from_micros(300),
+        trace: None,
     };
     broker.publish(&job, job.result_ttl).await.map(|()| job.id)
 }

@@ -99,6 +99,7 @@ async fn a_job_that_comes_three_times_has_one_outcome() {
             result_ttl: hour,
             accepted_at: SystemTime::now(),
             reading: Duration::from_micros(300),
+            trace: None,
         };
         for _ in 0..3 {
             broker.publish(&job, hour).await.unwrap();

@@ -6,6 +6,7 @@
 pub mod authority;
 pub mod browser;
 pub mod client;
+pub mod collector;
 pub mod data;
 pub mod mnistq;
 pub mod moments;

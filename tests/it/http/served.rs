@@ -14,6 +14,7 @@ use mnistq::job::{JobId, ModelName, Outcome, Picture, Prediction, Timings};
 use mnistq::metrics::Metrics;
 use mnistq::store::sqlite::SqliteStore;
 use mnistq::store::{Finished, ResultStore};
+use mnistq::traces::Traces;
 use reqwest::multipart::{Form, Part};
 use reqwest::{Client, Response, StatusCode};
 use serde_json::Value;
@@ -59,6 +60,7 @@ impl Served {
             access: Access::default(),
             identity: None,
             serving: metrics.serving(),
+            traces: Traces::default(),
             metrics: Some(metrics),
             settings: Settings {
                 threads: 2,
@@ -97,6 +99,7 @@ impl Served {
             access: Access::default(),
             identity: None,
             serving: metrics.serving(),
+            traces: Traces::default(),
             metrics: Some(metrics),
             settings: Settings::default(),
         };

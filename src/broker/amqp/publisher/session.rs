@@ -16,7 +16,7 @@ use super::super::super::BrokerError;
 use super::super::endpoint::Endpoint;
 use super::super::link::{Event, Link, LinkError};
 use super::super::reconnect::Backoff;
-use super::super::topology::{Topology, why};
+use super::super::topology::{Topology, headers};
 use super::super::unconfirmed::{Unconfirmed, Waiter};
 use super::{Parcel, Request};
 
@@ -89,8 +89,8 @@ impl<'a> Session<'a> {
         {
             properties.with_expiration(&milliseconds.to_string());
         }
-        if let Some(reason) = parcel.reason {
-            properties.with_headers(why(&reason));
+        if let Some(headers) = headers(parcel.reason.as_deref(), parcel.trace) {
+            properties.with_headers(headers);
         }
         let arguments = BasicPublishArguments::new("", &parcel.queue)
             .mandatory(true)
