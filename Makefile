@@ -7,7 +7,7 @@ BUILT := $(or $(CARGO_TARGET_DIR),target)/release
 # What fuzzing builds, has found and goes on with.
 FUZZED := $(or $(CARGO_TARGET_DIR),target)/fuzz
 
-.PHONY: help test lint release man chaos fuzz deny advisories bench-peers api servers
+.PHONY: help test lint release man chaos soak fuzz deny advisories bench-peers api servers
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -38,6 +38,11 @@ chaos: servers ## Break everything at random for half an hour, on RabbitMQ and R
 	cargo build --locked --release --bin mnistq --example chaos
 	$(BUILT)/examples/chaos --pairing cluster
 	$(BUILT)/examples/chaos --pairing embedded
+
+soak: servers ## Send uploads for ten minutes, on RabbitMQ and Redis, and then on SQLite, and see what grows
+	cargo build --locked --release --bin mnistq --example soak
+	$(BUILT)/examples/soak --pairing cluster
+	$(BUILT)/examples/soak --pairing embedded
 
 api: ## Let schemathesis (pip install schemathesis) ask a server, URL, all that its /openapi.json allows
 	schemathesis --config-file tests/schemathesis/config.toml run $(or $(URL),http://127.0.0.1:8000)/openapi.json

@@ -194,9 +194,10 @@ fn start(listener: TcpListener, state: &web::Data<State>) -> Result<Server, Http
         App::new()
             .app_data(state.clone())
             .configure(routes::register)
-            .wrap(from_fn(watch::watch))
             .wrap(browsers::headers(state.identity.is_some()))
             .wrap(browsers::origins(state.access.origins()))
+            // The outermost sees every answer.
+            .wrap(from_fn(watch::watch))
     };
     let server = HttpServer::new(app)
         // Goes with the connection.

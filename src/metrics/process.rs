@@ -5,6 +5,7 @@
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{Counter, Gauge, Opts};
+use tokio::runtime::Handle;
 
 use super::fine;
 
@@ -18,10 +19,12 @@ pub struct Process {
     started: Gauge,
     open_files: Gauge,
     most_files: Gauge,
+    tasks: Gauge,
+    runtime: Option<Handle>,
 }
 
 impl Process {
-    /// Of this process.
+    /// Of this process, and of the runtime within which it is made.
     pub fn new() -> Self {
         let gauge = |name: &str, help: &str| fine(Gauge::with_opts(Opts::new(name, help)));
         let cpu = "process_cpu_seconds_total";
@@ -39,10 +42,15 @@ impl Process {
             ),
             open_files: gauge("process_open_fds", "Open files and connections."),
             most_files: gauge("process_max_fds", "How many there may be."),
+            tasks: gauge(
+                "mnistq_tasks",
+                "Asynchronous tasks that go on, without those of HTTP connections.",
+            ),
+            runtime: Handle::try_current().ok(),
         }
     }
 
-    fn collectors(&self) -> [&dyn Collector; 7] {
+    fn collectors(&self) -> [&dyn Collector; 8] {
         [
             &self.cpu,
             &self.resident,
@@ -51,6 +59,7 @@ impl Process {
             &self.started,
             &self.open_files,
             &self.most_files,
+            &self.tasks,
         ]
     }
 }
@@ -61,6 +70,11 @@ impl Collector for Process {
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
+        let tasks = self
+            .runtime
+            .as_ref()
+            .map_or(0, |runtime| runtime.metrics().num_alive_tasks());
+        self.tasks.set(tasks as f64);
         if self.read().is_none() {
             return Vec::new();
         }

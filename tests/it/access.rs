@@ -49,6 +49,7 @@ async fn without_a_key_nothing_is_told_but_signs_of_life() {
         (Method::POST, "/normalize"),
         (Method::POST, "/flood?n=1"),
         (Method::GET, "/live"),
+        (Method::GET, "/metrics"),
         (Method::GET, "/result/01a21109-c184-76b9-81af-64d38aef900c"),
         (Method::GET, "/result/01a21109-c184-76b9-81af-64d38aef900c/events"),
         (Method::DELETE, "/result/01a21109-c184-76b9-81af-64d38aef900c"),

@@ -10,7 +10,7 @@ use crate::harness::rabbitmq::RabbitMq;
 use crate::harness::redis::Redis;
 
 /// All that it looks at where the queue is a file.
-const CHECKS: [&str; 10] = [
+const CHECKS: [&str; 11] = [
     "version",
     "configuration",
     "database",
@@ -19,6 +19,7 @@ const CHECKS: [&str; 10] = [
     "weights",
     "device",
     "open files",
+    "access",
     "address",
     "mnist",
 ];
@@ -190,4 +191,39 @@ async fn too_few_open_files_are_told_and_a_low_limit_that_can_be_raised_is() {
         .output()
         .await;
     assert_eq!(wrong(&low), []);
+}
+
+#[tokio::test]
+async fn who_may_ask_is_told_and_what_is_wrong_with_keys_and_certificates() {
+    let home = home();
+    let output = doctor(&home, &["--json"]).await;
+    assert!(detail(&output, "access").contains("this machine"), "{output:?}");
+    let exposed = doctor(&home, &["--json", "--bind", "0.0.0.0:0"]).await;
+    let found = wrong(&exposed);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(
+        found[0].0 == "access" && found[0].1.contains("--api-keys"),
+        "{found:?}"
+    );
+    home.write("keys", "no key");
+    home.write("server.pem", "no certificate");
+    let flags = [
+        "--json",
+        "--api-keys",
+        "keys",
+        "--tls-cert",
+        "server.pem",
+        "--tls-key",
+        "server.pem",
+    ];
+    let found = wrong(&doctor(&home, &flags).await);
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(
+        found[0].0 == "access" && found[0].1.contains("keys add"),
+        "{found:?}"
+    );
+    assert!(
+        found[1].0 == "certificate" && found[1].1.contains("--tls-cert"),
+        "{found:?}"
+    );
 }

@@ -4,6 +4,7 @@ use actix_web::Error;
 use actix_web::HttpMessage;
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::Method;
 use actix_web::http::header::TryIntoHeaderPair;
 use actix_web::middleware::Next;
 use actix_web::web::{Data, Payload};
@@ -17,10 +18,8 @@ pub async fn guard<B: MessageBody + 'static>(
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
     let state = request.app_data::<Data<State>>().cloned();
-    let admitted = state
-        .ok_or(ApiError::Broken)
-        .and_then(|state| state.access.admit(request.request()));
-    match admitted {
+    let state = state.ok_or(ApiError::Broken)?;
+    match state.access.admit(request.request()) {
         Ok((caller, standing)) => {
             request.extensions_mut().insert(caller);
             let mut response = next.call(request).await?;
@@ -35,6 +34,9 @@ pub async fn guard<B: MessageBody + 'static>(
             Ok(response.map_into_left_body())
         }
         Err(error) => {
+            if request.method() == Method::POST {
+                state.serving.note_refused(error.reason());
+            }
             let unread = request.extract::<Payload>().await?;
             let (request, _) = request.into_parts();
             Ok(ServiceResponse::new(request, refuse(&error, unread)).map_into_right_body())

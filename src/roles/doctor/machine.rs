@@ -57,14 +57,14 @@ pub fn open_files(config: &Config) -> Finding {
 }
 
 /// Whether the address is free, or an mnistq serves there that can take work.
-pub async fn address(bind: SocketAddr) -> Finding {
-    let check = "address";
+pub async fn address(config: &Config) -> Finding {
+    let (check, bind) = ("address", config.http.bind);
     let error = match http::bind(bind) {
         Ok(_) if bind.port() == 0 => return Finding::well(check, format!("{bind}: any free port")),
         Ok(_) => return Finding::well(check, format!("{bind} is free")),
         Err(error) => anyhow::Error::new(error),
     };
-    let Some(readiness) = readiness(bind).await else {
+    let Some(readiness) = readiness(config).await else {
         return Finding::wrong(check, format!("{error:#}"))
             .hint("take another address with --bind, or stop what listens there");
     };
@@ -82,21 +82,28 @@ pub async fn address(bind: SocketAddr) -> Finding {
 }
 
 /// What an mnistq says of itself there; none if nobody or somebody else answers.
-async fn readiness(bind: SocketAddr) -> Option<Value> {
-    let mut address = bind;
-    match bind {
+async fn readiness(config: &Config) -> Option<Value> {
+    let mut address = config.http.bind;
+    match config.http.bind {
         SocketAddr::V4(any) if any.ip().is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
         SocketAddr::V6(any) if any.ip().is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
         _ => {}
     }
     // An error means that a provider is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let client = reqwest::Client::builder()
-        .no_proxy()
-        .timeout(PATIENCE)
+    let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE);
+    let (client, scheme) = match config.http.tls_certificate {
+        Some(_) => (
+            client.tls_backend_preconfigured(config.trust().client().ok()?),
+            "https",
+        ),
+        None => (client, "http"),
+    };
+    let asked = client
         .build()
-        .ok()?;
-    let asked = client.get(format!("http://{address}/readyz")).send();
+        .ok()?
+        .get(format!("{scheme}://{address}/readyz"))
+        .send();
     let answer: Value = asked.await.ok()?.json().await.ok()?;
     let known = ["ready", "unready", "stopping"];
     let status = answer["status"].as_str()?;

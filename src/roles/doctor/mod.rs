@@ -3,6 +3,7 @@
 //!
 //! A thing that is away stops no other look. Starts nothing, makes no file, and prints no password.
 
+mod access;
 mod finding;
 mod machine;
 mod model;
@@ -34,7 +35,11 @@ pub async fn run(flags: &cli::Doctor, shared: &cli::Shared, mut config: Config) 
         report.add(model::device(&config, weights).await)?;
     }
     report.add(machine::open_files(&config))?;
-    report.add(machine::address(config.http.bind).await)?;
+    report.add(access::access(&config))?;
+    if let Some(certificate) = access::certificate(&config) {
+        report.add(certificate)?;
+    }
+    report.add(machine::address(&config).await)?;
     report.add(machine::mnist())?;
     report.end()
 }

@@ -174,10 +174,15 @@ async fn a_wrong_password_is_refused_and_the_right_one_is_taken() {
 
 /// Rather than to send a password in the clear to whoever asked for encryption.
 #[tokio::test]
-async fn an_encrypted_address_is_refused() {
+async fn an_encrypted_address_is_never_spoken_to_in_the_clear() {
     let redis = Redis::launch().await;
     let error = refusal(&redis.url().replace("redis://", "rediss://:canary@")).await;
-    assert!(matches!(error, StoreError::Refused { .. }), "{error:?}");
+    assert!(matches!(error, StoreError::Unavailable { .. }), "{error:?}");
+    let asked = redis.ask("INFO commandstats");
+    assert!(
+        !asked.contains("cmdstat_auth") && !asked.contains("cmdstat_hello"),
+        "{asked}"
+    );
 }
 
 #[tokio::test]
