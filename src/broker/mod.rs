@@ -43,8 +43,8 @@ pub trait Broker: Send + Sync {
     /// Whether the queue can take a job now: for readiness, in bounded time.
     async fn check(&self) -> Result<(), BrokerError>;
 
-    /// For how long the job has waited that waits longest, now or by its id; none if nothing waits, or if the queue
-    /// does not tell.
+    /// For how long the job has waited that waits longest, by the time in its id; none if nothing waits, or if the
+    /// queue does not tell.
     async fn oldest(&self) -> Result<Option<Duration>, BrokerError> {
         Ok(None)
     }

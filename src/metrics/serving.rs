@@ -4,7 +4,12 @@ use std::time::Duration;
 
 use prometheus::{Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts};
 
-use super::{Hold, LONG, Metrics, SHORT, fine};
+use super::{Hold, Metrics, SHORT, fine};
+
+/// Upper bounds for requests, some of which wait for a result, in seconds.
+const REQUESTS: &[f64] = &[
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
+];
 
 /// A front end's handles; clones share what they count.
 #[derive(Clone)]
@@ -41,7 +46,7 @@ impl Metrics {
         );
         Serving {
             requests: self.register(fine(HistogramVec::new(
-                requests.buckets(LONG[..15].to_vec()),
+                requests.buckets(REQUESTS.to_vec()),
                 &["route", "method", "status"],
             ))),
             in_flight: count(

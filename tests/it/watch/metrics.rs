@@ -1,10 +1,13 @@
 //! `/metrics`: it tells what happened, by Prometheus's rules, and its gauges come down again.
 
+use mnistq::job::JobId;
 use reqwest::StatusCode;
+use rusqlite::Connection;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use super::told::{Told, address, comes_to};
+use crate::dead::enqueue;
 use crate::harness::client::{Client, PICTURES, http, id_in, picture};
 use crate::harness::installed;
 use crate::harness::mnistq::Home;
@@ -208,7 +211,7 @@ async fn gauges_come_back_to_zero_after_a_storm_of_clients_that_go_away() {
 }
 
 #[tokio::test]
-async fn connections_that_were_rebuilt_and_jobs_that_came_back_are_counted() {
+async fn connections_that_were_rebuilt_are_counted() {
     let (rabbitmq, redis) = (RabbitMq::shared().await, Redis::launch().await);
     let (to_broker, to_store) = (
         Proxy::before(rabbitmq.port()).await,
@@ -237,6 +240,27 @@ async fn connections_that_were_rebuilt_and_jobs_that_came_back_are_counted() {
     client.ready().await;
     let answer = client.post_and_wait(picture("three.jpg")).await;
     assert_eq!(answer.body["predicted_class"], 3, "{answer:?}");
+}
+
+#[tokio::test]
+async fn jobs_that_come_again_and_dead_letters_are_counted() {
+    let home = Home::new();
+    let front_end = home.serve(&["--workers", "0"]).await;
+    Client::new(front_end.url()).upload(picture("three.jpg")).await;
+    let database = Connection::open(home.database()).unwrap();
+    database.execute("UPDATE jobs SET deliveries = 1", []).unwrap();
+    enqueue(&home, JobId::issue(), b"no job", 0);
+    let mut worker = home.start(&["work", "--metrics-addr", ANY]);
+    let place = address(&mut worker).await;
+    for series in [
+        "mnistq_redeliveries_total",
+        "mnistq_dead_letters_total",
+        r#"mnistq_jobs_finished_total{outcome="succeeded"}"#,
+        r#"mnistq_jobs_finished_total{outcome="failed"}"#,
+    ] {
+        comes_to(&place, series, |count| count == 1.0).await;
+    }
+    comes_to(&place, "mnistq_jobs_in_hand", |count| count == 0.0).await;
 }
 
 #[tokio::test]
