@@ -22,11 +22,11 @@ lint: ## Check form, lints and documentation
 
 deny: ## Check licences and origins of all that is depended on; installs cargo-deny if it is missing
 	@command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
-	cargo deny --locked check --config config/deny.toml licenses bans sources
+	cargo deny --locked --config config/deny.toml check licenses bans sources
 
 advisories: ## Check dependencies for known weaknesses; fetches their database from GitHub
 	@command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
-	cargo deny --locked check --config config/deny.toml advisories
+	cargo deny --locked --config config/deny.toml check advisories
 
 release: ## Build the executable, target/release/mnistq
 	cargo build --locked --release
