@@ -87,7 +87,8 @@ pub struct Working {
     /// Where the model runs: auto, cpu, cuda or cuda:N [default: auto]
     #[arg(long, env = "MNISTQ_DEVICE", value_name = "DEVICE")]
     pub device: Option<String>,
-    /// Weights, as safetensors or a PyTorch state_dict [default: those in this executable]
+    /// Weights, as safetensors or a PyTorch state_dict; read again when the file changes, and on
+    /// SIGHUP [default: those in this executable]
     #[arg(long, env = "MNISTQ_WEIGHTS", value_name = "FILE")]
     pub weights: Option<PathBuf>,
     /// Most pictures in one forward pass [default: 64]
