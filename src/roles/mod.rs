@@ -59,7 +59,7 @@ fn run(asked: CommandLine, config: Config, service: &Service) -> anyhow::Result<
         Role::Queue(asked) => runtime.block_on(queue::run(&asked, config)).map(done),
         Role::Keys(asked) => keys::run(&asked, &config).map(done),
         Role::Doctor(flags) => runtime.block_on(doctor::run(&flags, &asked.shared, config)),
-        Role::Probe(asked) => runtime.block_on(probe::run(&asked)).map(done),
+        Role::Probe(asked) => runtime.block_on(probe::run(&asked, &config)).map(done),
         Role::Completions(asked) => {
             let written = cli::complete(&asked, &mut std::io::stdout());
             written.context("standard output").map(done)

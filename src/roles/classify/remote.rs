@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::config::Config;
 use crate::job::Picture;
+use crate::roles::probe;
 
 /// How long a server that can't be reached is tried: as long as a restart takes.
 const RESTART: Duration = Duration::from_secs(3);
@@ -37,21 +38,15 @@ impl Server {
             format!("{url}/")
         };
         let url = Url::parse(&base).with_context(|| format!("--server {url}: not an http address"))?;
-        // An error means that a provider is installed already.
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let mut headers = HeaderMap::new();
         if let Some(key) = key {
             let mut value = HeaderValue::from_str(&format!("Bearer {key}")).context("--api-key is no key")?;
             value.set_sensitive(true);
             headers.insert(header::AUTHORIZATION, value);
         }
-        let client = Client::builder()
+        let client = probe::client(url.as_str(), config)?
             .user_agent(concat!("mnistq/", env!("CARGO_PKG_VERSION")))
             .default_headers(headers);
-        let client = match url.scheme() {
-            "https" => client.tls_backend_preconfigured(config.trust().client()?),
-            _ => client,
-        };
         Ok(Self {
             client: client.build()?,
             url,

@@ -9,6 +9,7 @@ use super::finding::Finding;
 use crate::config::{self, Config};
 use crate::roles::mnist;
 use crate::roles::open_files::OpenFiles;
+use crate::roles::probe;
 use crate::train::download::MNIST;
 use crate::{cli, http};
 
@@ -89,21 +90,13 @@ async fn readiness(config: &Config) -> Option<Value> {
         SocketAddr::V6(any) if any.ip().is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
         _ => {}
     }
-    // An error means that a provider is installed already.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE);
-    let (client, scheme) = match config.http.tls_certificate {
-        Some(_) => (
-            client.tls_backend_preconfigured(config.trust().client().ok()?),
-            "https",
-        ),
-        None => (client, "http"),
+    let scheme = match config.http.tls_certificate {
+        Some(_) => "https",
+        None => "http",
     };
-    let asked = client
-        .build()
-        .ok()?
-        .get(format!("{scheme}://{address}/readyz"))
-        .send();
+    let url = format!("{scheme}://{address}/readyz");
+    let client = probe::client(&url, config).ok()?.no_proxy().timeout(PATIENCE);
+    let asked = client.build().ok()?.get(&url).send();
     let answer: Value = asked.await.ok()?.json().await.ok()?;
     let known = ["ready", "unready", "stopping"];
     let status = answer["status"].as_str()?;
