@@ -10,7 +10,7 @@ fn images_are_built_with_the_compiler_that_the_manifest_asks_for() {
     let version = manifest["package"]["rust-version"].as_str().unwrap();
     let dockerfile = text(FILE);
     for says in [
-        format!("FROM rust:{version}-alpine "),
+        format!("FROM rust:{version}-bookworm "),
         format!("--default-toolchain {version}.0"),
     ] {
         assert!(dockerfile.contains(&says), "{FILE}: not {says}");
