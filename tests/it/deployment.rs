@@ -12,15 +12,6 @@ use std::path::Path;
 use mnistq::cli;
 use serde_json::Value;
 
-/// What is still to come: to be emptied when it is there.
-const COMING: [&str; 5] = [
-    "MNISTQ_API_KEYS",
-    "MNISTQ_METRICS_ADDR",
-    "MNISTQ_PUBLIC_WITHOUT_KEYS",
-    "config/docker/../prometheus",
-    "config/docker/../grafana/mnistq.json",
-];
-
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -83,7 +74,7 @@ fn assert_runs(place: &str, arguments: &[String]) {
 /// mnistq reads this variable, if it is one of its own.
 fn assert_known(place: &str, variable: &str) {
     let known = cli::variables();
-    let strange = !variable.starts_with("MNISTQ_") || COMING.contains(&variable);
+    let strange = !variable.starts_with("MNISTQ_");
     assert!(
         strange || known.contains(variable),
         "{place}: nothing reads {variable}"
@@ -108,6 +99,5 @@ fn named_files(script: &str) -> BTreeSet<String> {
 
 fn assert_there(place: &str, path: impl Into<String>) {
     let path = path.into();
-    let there = root().join(&path).exists() || COMING.contains(&path.as_str());
-    assert!(there, "{place}: there is no {path}");
+    assert!(root().join(&path).exists(), "{place}: there is no {path}");
 }

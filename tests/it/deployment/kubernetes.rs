@@ -5,6 +5,7 @@ use std::path::Path;
 
 use mnistq::broker;
 use mnistq::config::Config;
+use mnistq::http::Keys;
 use serde_json::Value;
 
 use super::{assert_known, assert_runs, assert_there, document, documents, every, port, texts};
@@ -89,8 +90,18 @@ fn containers_run_what_there_is_with_settings_that_are_read() {
             );
         }
         let scraped = &deployment["spec"]["template"]["metadata"]["annotations"]["prometheus.io/port"];
-        assert_eq!(scraped.as_str().unwrap(), listens[0].to_string(), "{place}");
+        assert_eq!(scraped.as_str().unwrap(), ports["metrics"].to_string(), "{place}");
     }
+}
+
+#[test]
+fn the_keys_of_the_example_are_a_file_of_keys() {
+    let keys: Keys = secret()["stringData"]["api-keys"]
+        .as_str()
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert_eq!(keys.lines().len(), 1);
 }
 
 #[test]
