@@ -18,7 +18,7 @@
 //! # Import rules
 //!
 //! `roles` knows everything. `http` and `worker` share only [`job`], [`digit`] and the two seams, and
-//! never import each other. `broker` and `store` know `job`, and what opens them: `address`, `database`.
+//! never import each other. `broker` and `store` know `job`, and what opens them: `address`, `database`, `tls`.
 //! `metrics` knows nobody and `traces` only `job`; `http`, `worker` and `roles` tell them what happens.
 //! `train` meets the rest only in `model`. Each foreign crate has one owner. The test
 //! `tests/it/architecture.rs` holds the whole table, and names file, line and rule on a breach.

@@ -39,7 +39,11 @@ pub async fn watch<B: MessageBody + 'static>(
     let id = state.request_ids.name(request.headers());
     let mut span = begin(&request, &state);
     // Every line that is logged on the way has it.
-    let named = tracing::error_span!("request", request_id = id.to_str().unwrap_or_default());
+    let named = tracing::error_span!(
+        "request",
+        request_id = id.to_str().unwrap_or_default(),
+        client = tracing::field::Empty
+    );
 
     let answered = next.call(request).instrument(named.clone()).await;
 

@@ -43,7 +43,9 @@ async fn status(front_end: &Mnistq, method: Method, path: &str, key: &str) -> u1
 async fn without_a_key_nothing_is_told_but_signs_of_life() {
     let home = Home::new();
     let key = make_key(&home, "alice").await;
-    let front_end = home.serve(&["--api-keys", "keys"]).await;
+    let front_end = home
+        .serve(&["--api-keys", "keys", "--log", "info,mnistq::http=debug"])
+        .await;
     let guarded = [
         (Method::POST, "/classify"),
         (Method::POST, "/normalize"),
@@ -81,7 +83,12 @@ async fn without_a_key_nothing_is_told_but_signs_of_life() {
         let response = ask(&front_end, Method::GET, open, None).await;
         assert_eq!(response.status(), StatusCode::OK, "{open}");
     }
+    assert!(!front_end.log().contains("\"client\":\"alice\""));
     assert_eq!(status(&front_end, Method::POST, "/classify", &key).await, 202);
+    eventually("the log says who asked", async || {
+        front_end.log().contains("\"client\":\"alice\"")
+    })
+    .await;
 }
 
 /// Two clients of a front end, which know nothing of each other.

@@ -2,14 +2,16 @@
 
 use reqwest::tls::TlsInfo;
 use reqwest::{Client, StatusCode};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
 
 use crate::harness::authority::Authority;
 use crate::harness::client::{Client as FrontEndClient, picture};
-use crate::harness::eventually;
 use crate::harness::mnistq::Home;
 use crate::harness::process::free_port;
 use crate::harness::rabbitmq::RabbitMq;
 use crate::harness::redis::Redis;
+use crate::harness::{eventually, within};
 
 /// A client that knows servers of this authority alone.
 fn client(authority: &Authority) -> Client {
@@ -73,6 +75,19 @@ async fn a_front_end_speaks_tls_and_takes_over_a_renewed_certificate() {
     })
     .await;
     assert_eq!(shown().await, second);
+}
+
+#[tokio::test]
+async fn whoever_does_not_shake_hands_is_cut() {
+    let home = Home::new();
+    let authority = Authority::found(home.path(), "authority");
+    let (certificate, key, _) = authority.issue("server");
+    let (certificate, key) = (certificate.to_str().unwrap(), key.to_str().unwrap());
+    let front_end = home.serve(&["--tls-cert", certificate, "--tls-key", key]).await;
+    let address = front_end.url().trim_start_matches("https://");
+    let mut silent = TcpStream::connect(address).await.unwrap();
+    let cut = within("a silent client is cut", silent.read_to_end(&mut Vec::new())).await;
+    assert!(cut.is_ok_and(|bytes| bytes == 0));
 }
 
 #[tokio::test]

@@ -21,6 +21,9 @@ pub async fn guard<B: MessageBody + 'static>(
     let state = state.ok_or(ApiError::Broken)?;
     match state.access.admit(request.request()) {
         Ok((caller, standing)) => {
+            if let Some(name) = caller.name() {
+                tracing::Span::current().record("client", name);
+            }
             request.extensions_mut().insert(caller);
             let mut response = next.call(request).await?;
             if let Some(standing) = standing {
