@@ -53,6 +53,8 @@ struct Arguments {
 
 /// At first caches fill, and pools grow to what they need.
 const WARM_UP: Duration = Duration::from_secs(120);
+/// How long one turn of the load lasts: less than what the harness waits for a command.
+const TURN_S: u32 = 50;
 /// Growth that is none, in bytes a minute.
 const STEADY: f64 = 1e6;
 /// Open files and tasks that a process may have more at the end than at first.
@@ -119,7 +121,7 @@ async fn main() -> ExitCode {
 
 async fn start(home: &Home, servers: Option<&(RabbitMq, Redis)>) -> System {
     let Some((rabbitmq, redis)) = servers else {
-        let front_end = home.serve(&[]).await;
+        let front_end = home.serve(&["--log", "warn"]).await;
         let url = format!("{}/metrics", front_end.url());
         return System {
             front_end,
@@ -128,7 +130,7 @@ async fn start(home: &Home, servers: Option<&(RabbitMq, Redis)>) -> System {
         };
     };
     let (broker, store) = (rabbitmq.url(), redis.url());
-    let seams = ["--broker", &broker, "--store", &store];
+    let seams = ["--broker", &broker, "--store", &store, "--log", "warn"];
     let front_end = home.serve(&seams).await;
     let address = format!("127.0.0.1:{}", free_port());
     let worker = home.start(&[&["work", "--metrics-addr", &address], &seams[..]].concat());
@@ -185,22 +187,23 @@ async fn soak(home: &Home, system: &System, rate: f64, minutes: u32) -> Vec<Stri
 
 /// Sends at a rate for so many minutes.
 async fn load(home: &Home, system: &System, (rate, minutes): (f64, u32), faults: &mut Vec<String>) {
-    println!("| minute | results/s | p50, ms | p99, ms | refused | failed |");
+    println!("| until, s | results/s | p50, ms | p99, ms | refused | failed |");
     println!("| ---: | ---: | ---: | ---: | ---: | ---: |");
-    let rate = rate.to_string();
-    for minute in 1..=minutes {
-        let flags = ["--rate", &rate, "--seconds", "60", "--concurrency", "256"];
+    let (rate, seconds) = (rate.to_string(), TURN_S.to_string());
+    for turn in 1..=(minutes * 60).div_ceil(TURN_S) {
+        let until = turn * TURN_S;
+        let flags = ["--rate", &rate, "--seconds", &seconds, "--concurrency", "256"];
         let seen = bench(home, system, &flags).await;
         let (refused, failed) = (number(&seen, &["refused"]), number(&seen, &["failed"]));
         println!(
-            "| {minute} | {:.0} | {:.2} | {:.2} | {refused} | {failed} |",
+            "| {until} | {:.0} | {:.2} | {:.2} | {refused} | {failed} |",
             number(&seen, &["results_per_second"]),
             number(&seen, &["latency_ms", "p50"]),
             number(&seen, &["latency_ms", "p99"]),
         );
         let errors = seen["errors"].as_object().map_or(0, serde_json::Map::len);
         if failed > 0.0 || errors > 0 {
-            faults.push(format!("minute {minute}: {} and {failed} failed", seen["errors"]));
+            faults.push(format!("until {until} s: {} and {failed} failed", seen["errors"]));
         }
     }
 }
