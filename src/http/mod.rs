@@ -48,7 +48,7 @@ use actix_web::{App, HttpServer, web};
 use tokio::net::TcpSocket;
 use tokio_util::sync::CancellationToken;
 
-pub use access::{Access, ApiKey, InvalidKeys, KeyLine, Keys, Settings as AccessSettings};
+pub use access::{Access, ApiKey, InvalidKeys, InvalidName, KeyLine, Keys, Settings as AccessSettings};
 pub use callback::{Courier, Secret, Settings as CallbackSettings};
 pub use kserve::Offer;
 pub use kserve::infer::pictures_in;

@@ -16,7 +16,7 @@ use actix_web::http::header::AUTHORIZATION;
 use actix_web::{HttpMessage, HttpRequest};
 
 pub use guard::guard;
-pub use keys::{ApiKey, InvalidKeys, KeyLine, Keys};
+pub use keys::{ApiKey, InvalidKeys, InvalidName, KeyLine, Keys};
 pub use rate::Standing;
 pub use settings::Settings;
 
