@@ -62,7 +62,7 @@ async fn a_front_end_speaks_tls_and_takes_over_a_renewed_certificate() {
     assert_eq!(home.run(&known).await.stdout, "3\n");
     let unknown = home.run(&ask).await;
     assert_eq!(unknown.code, Some(1));
-    assert!(unknown.stderr.contains("certificate"), "{unknown:?}");
+    assert!(unknown.stderr.contains("--tls-ca"), "{unknown:?}");
 
     let (.., second) = authority.issue("server");
     eventually("the renewed certificate is shown", async || {

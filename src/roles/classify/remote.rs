@@ -136,10 +136,9 @@ impl Server {
                 Ok(response) => return Err(refusal(response).await),
                 Err(error) if started.elapsed() < RESTART && !error.is_timeout() => (error.into(), pause),
                 Err(error) => {
-                    let hint = "is `mnistq serve` running there? --server names another, --local needs none";
-                    return Err(
-                        anyhow::Error::new(error).context(format!("no answer from {} ({hint})", self.url))
-                    );
+                    let error = anyhow::Error::new(error);
+                    let hint = hint(&format!("{error:#}"));
+                    return Err(error.context(format!("no answer from {} ({hint})", self.url)));
                 }
             };
             if Instant::now() + wait >= deadline {
@@ -148,6 +147,17 @@ impl Server {
             sleep(wait).await;
             pause = (pause * 2).min(PAUSES.1);
         }
+    }
+}
+
+/// What a person can do about a server that does not answer. TLS tells in words alone what it does not like.
+fn hint(error: &str) -> &'static str {
+    if error.contains("UnknownIssuer") {
+        "name with --tls-ca whose certificates to trust"
+    } else if error.contains("CaUsedAsEndEntity") {
+        "it shows the certificate of an authority: give it one with basicConstraints=CA:FALSE"
+    } else {
+        "is `mnistq serve` running there? --server names another, --local needs none"
     }
 }
 
