@@ -2,20 +2,14 @@
 //!
 //! What a client reads names no path, address or password of ours; causes go to the log.
 
-use std::convert::Infallible;
 use std::error::Error;
-use std::mem;
-use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use actix_multipart::MultipartError;
-use actix_web::body::{BodySize, MessageBody};
 use actix_web::error::PayloadError;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
-use actix_web::web::{Bytes, Payload};
 use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -298,42 +292,6 @@ impl ResponseError for ApiError {
 
     fn error_response(&self) -> HttpResponse {
         self.response().json(self.problem())
-    }
-}
-
-/// Refuses a request of whose body some may be `unread`.
-pub fn refuse(error: &ApiError, unread: Payload) -> HttpResponse {
-    refuse_with(error, &error.problem(), unread)
-}
-
-/// As [`refuse`], with a document that says more than the problem.
-pub fn refuse_with(error: &ApiError, document: &impl Serialize, unread: Payload) -> HttpResponse {
-    // As for any problem: only a map with keys that are no texts could fail.
-    let text = serde_json::to_vec(document).unwrap_or_default();
-    error.response().body(Refusal {
-        text: text.into(),
-        _unread: unread,
-    })
-}
-
-/// A response that keeps the request's body until it is sent. Once that is dropped, actix reads on what is left
-/// of a chunked one, without end; while it is there, actix closes the connection after the response, and gives
-/// the client a second to read it.
-struct Refusal {
-    text: Bytes,
-    _unread: Payload,
-}
-
-impl MessageBody for Refusal {
-    type Error = Infallible;
-
-    fn size(&self) -> BodySize {
-        BodySize::Sized(self.text.len() as u64)
-    }
-
-    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Bytes, Infallible>>> {
-        let text = mem::take(&mut self.text);
-        Poll::Ready((!text.is_empty()).then_some(Ok(text)))
     }
 }
 

@@ -9,7 +9,8 @@ use actix_web::{App, HttpResponse, HttpServer};
 use tokio_util::sync::CancellationToken;
 
 use super::HttpError;
-use super::error::{ApiError, PROBLEM, Problem, refuse};
+use super::error::{ApiError, PROBLEM, Problem};
+use super::refusal::refuse;
 use super::result::NO_STORE;
 use super::routes::resource;
 use super::state::State;

@@ -25,6 +25,7 @@ mod openapi;
 mod pace;
 mod page;
 mod prefer;
+mod refusal;
 mod request_id;
 mod result;
 mod routes;

@@ -5,8 +5,9 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::error::{ApiError, PROBLEM, Problem, refuse};
+use super::error::{ApiError, PROBLEM, Problem};
 use super::form::{FormOfOne, ImageFile};
+use super::refusal::refuse;
 use super::state::State;
 use super::upload;
 

@@ -5,7 +5,8 @@ use actix_web::web::{self, Payload, QueryConfig, ServiceConfig};
 use actix_web::{HttpResponse, Resource};
 
 use super::access::guard;
-use super::error::{ApiError, refuse};
+use super::error::ApiError;
+use super::refusal::refuse;
 use super::watch::Route;
 use super::{events, flood, health, kserve, live, metrics, normalize, openapi, page, result, upload};
 

@@ -1,15 +1,15 @@
 //! Stands before every path but those that are open: lets a request in and notes who asks, or refuses it unread.
 
-use actix_web::Error;
-use actix_web::HttpMessage;
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::Method;
 use actix_web::http::header::TryIntoHeaderPair;
 use actix_web::middleware::Next;
 use actix_web::web::{Data, Payload};
+use actix_web::{Error, HttpMessage};
 
-use super::super::error::{ApiError, refuse};
+use super::super::error::ApiError;
+use super::super::refusal::refuse;
 use super::super::state::State;
 
 /// Lets a request in, or refuses it.

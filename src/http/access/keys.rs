@@ -80,9 +80,10 @@ impl KeyLine {
     /// The start of its SHA-256, to tell it from others of its name.
     #[must_use]
     pub fn fingerprint(&self) -> String {
-        self.to_string()
-            .split_once(' ')
-            .map_or_else(String::new, |(_, digest)| digest[..8].to_owned())
+        self.digest[..4]
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
     }
 }
 
@@ -99,8 +100,7 @@ impl FromStr for KeyLine {
     fn from_str(text: &str) -> Result<Self, &'static str> {
         let form = "expected a name and the SHA-256 of its key, as `mnistq keys add` writes them";
         let (name, digits) = text.split_once(' ').ok_or(form)?;
-        let name =
-            valid(name).map_err(|_| "a name has 1 to 64 letters, digits, dots, hyphens and underscores")?;
+        let name = valid(name).map_err(|_| form)?;
         let digits = digits.trim();
         let mut digest = [0; 32];
         if digits.len() != 2 * digest.len() || !digits.is_ascii() {

@@ -12,7 +12,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use actix_web::http::header::AUTHORIZATION;
+use actix_web::http::header::{AUTHORIZATION, HeaderValue};
 use actix_web::{HttpMessage, HttpRequest};
 
 pub use guard::guard;
@@ -144,7 +144,7 @@ fn keys_in(file: PathBuf) -> Result<Followed<Keys>, FollowError> {
 }
 
 /// The key in `Bearer KEY` (RFC 6750).
-fn bearer(value: &actix_web::http::header::HeaderValue) -> Option<&str> {
+fn bearer(value: &HeaderValue) -> Option<&str> {
     let (scheme, key) = value.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
 }

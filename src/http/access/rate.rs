@@ -85,7 +85,7 @@ impl Rate {
                 let remaining = state.remaining_burst_capacity();
                 Ok(standing(
                     remaining,
-                    self.seconds(self.burst.get() - remaining.min(self.burst.get())),
+                    self.seconds(self.burst.get().saturating_sub(remaining)),
                 ))
             }
             Ok(Err(refused)) => {
