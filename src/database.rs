@@ -13,7 +13,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use tokio::sync::{oneshot, watch};
@@ -247,7 +247,7 @@ fn prepare(connection: &mut Connection) -> rusqlite::Result<Option<u32>> {
     if found > SCHEMA_VERSION {
         return Ok(Some(found));
     }
-    connection.pragma_update(None, "journal_mode", "WAL")?;
+    keep_a_log(connection)?;
     connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     // Another process may have made them in the meantime.
@@ -258,6 +258,22 @@ fn prepare(connection: &mut Connection) -> rusqlite::Result<Option<u32>> {
     }
     transaction.commit()?;
     Ok(None)
+}
+
+/// Lets readers read while another writes. SQLite does not wait for its turn to change this, as it does for all else
+/// (two who wait for each other would for ever): the processes that make a file together have to ask again.
+fn keep_a_log(connection: &Connection) -> rusqlite::Result<()> {
+    let give_up = Instant::now() + BUSY_TIMEOUT;
+    loop {
+        match connection.pragma_update(None, "journal_mode", "WAL") {
+            Err(error)
+                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && Instant::now() < give_up =>
+            {
+                thread::sleep(POLL);
+            }
+            done => return done,
+        }
+    }
 }
 
 /// A thread that notices what other processes commit, until the writer is gone.
@@ -312,14 +328,18 @@ fn create_private_folder(folder: &Path) -> io::Result<()> {
     fs::create_dir_all(folder)
 }
 
-/// SQLite gives its log files the mode of the database file.
+/// SQLite gives its log files the mode of the database file. A file that is there is not touched: to close it would take away
+/// the locks that this process has on it.
 fn create_private_file(path: &Path) -> io::Result<()> {
     let mut options = fs::OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false);
+    options.write(true).create_new(true);
     #[cfg(unix)]
     {
         use std::os::unix::fs::OpenOptionsExt;
         options.mode(0o600);
     }
-    options.open(path).map(drop)
+    match options.open(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        made => made.map(drop),
+    }
 }

@@ -1,6 +1,7 @@
 //! The embedded broker: a database file holds one queue.
 
-use std::sync::Arc;
+use std::sync::{Arc, Barrier};
+use std::thread;
 use std::time::Duration;
 
 use mnistq::broker::sqlite::SqliteBroker;
@@ -61,6 +62,22 @@ impl Queue for SqliteQueue {
                 (id.as_bytes(), body),
             )
             .unwrap();
+    }
+}
+
+#[test]
+fn all_who_open_a_new_file_at_the_same_moment_can() {
+    for _ in 0..40 {
+        let folder = folder();
+        let (file, together) = (folder.path().join("queue.db"), Barrier::new(6));
+        thread::scope(|scope| {
+            for _ in 0..6 {
+                scope.spawn(|| {
+                    together.wait();
+                    Database::open(&file).unwrap();
+                });
+            }
+        });
     }
 }
 
