@@ -164,7 +164,7 @@ impl Database {
     pub async fn write_durably<T, F>(&self, operation: F) -> Result<T, DatabaseError>
     where
         T: Send + 'static,
-        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        F: Fn(&Connection) -> rusqlite::Result<T> + Send + 'static,
     {
         self.enqueue(Durability::Disk, operation).await
     }
@@ -177,7 +177,7 @@ impl Database {
     pub async fn write<T, F>(&self, operation: F) -> Result<T, DatabaseError>
     where
         T: Send + 'static,
-        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        F: Fn(&Connection) -> rusqlite::Result<T> + Send + 'static,
     {
         self.enqueue(Durability::Process, operation).await
     }
@@ -185,7 +185,7 @@ impl Database {
     /// Puts an operation in front of all that are written after it, and does not wait.
     pub fn post<F>(&self, operation: F)
     where
-        F: FnOnce(&Connection) -> rusqlite::Result<()> + Send + 'static,
+        F: Fn(&Connection) -> rusqlite::Result<()> + Send + 'static,
     {
         let (answer, _) = oneshot::channel();
         self.writer
@@ -195,7 +195,7 @@ impl Database {
     async fn enqueue<T, F>(&self, durability: Durability, operation: F) -> Result<T, DatabaseError>
     where
         T: Send + 'static,
-        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        F: Fn(&Connection) -> rusqlite::Result<T> + Send + 'static,
     {
         let (answer, answered) = oneshot::channel();
         self.writer

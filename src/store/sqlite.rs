@@ -90,7 +90,7 @@ impl ResultStore for SqliteStore {
                 .execute(params![key, stored, expires, now_ms()])?;
             connection
                 .prepare_cached("SELECT claim FROM claims WHERE key = ?1")?
-                .query_row([key], |row| row.get::<_, Vec<u8>>(0))
+                .query_row([&key], |row| row.get::<_, Vec<u8>>(0))
         };
         let held = self.database.write(claimed).await?;
         Ok(Claim::decode(&held).unwrap_or(claim))
