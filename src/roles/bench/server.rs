@@ -87,17 +87,21 @@ async fn drive(plan: Arc<Plan>) -> anyhow::Result<Tally> {
     let mut connection = Connection::new(&plan.url, plan.key.as_deref())?;
     let mut tally = Tally::new()?;
     loop {
+        let now = Instant::now();
         let due = match plan.interval {
             Some(interval) => {
                 let number = plan.next.fetch_add(1, Ordering::Relaxed);
                 plan.start + interval.mul_f64(number as f64)
             }
-            None => Instant::now(),
+            None => now,
         };
         if due >= plan.end {
             return Ok(tally);
         }
-        sleep_until(due).await;
+        // A sleep takes a millisecond at least, even one that is over.
+        if due > now {
+            sleep_until(due).await;
+        }
         match connection.classify(&plan.content_type, plan.form.clone()).await {
             Ok(fate) => tally.count(fate, due.elapsed())?,
             Err(error) => {
