@@ -2,6 +2,8 @@
 //!
 //! Parameters in, predictions out; what is between is in the other files of this folder.
 
+use rayon::ThreadPoolBuildError;
+
 use super::convolution::PICTURE;
 use super::cores::Cores;
 use super::dense::CLASSES;
@@ -16,6 +18,8 @@ pub struct CpuNet {
     card: ModelCard,
     network: Network,
     cores: Cores,
+    /// For a single picture: to wake other threads takes longer than they would save.
+    alone: Cores,
     forward: Forward,
 }
 
@@ -38,10 +42,12 @@ impl CpuNet {
         weights_sha256: String,
         threads: usize,
     ) -> Result<Self, ModelError> {
-        let cores = Cores::new(threads, level).map_err(|error| ModelError::Broken {
+        let broken = |error: ThreadPoolBuildError| ModelError::Broken {
             device: DEVICE.to_owned(),
             source: error.into(),
-        })?;
+        };
+        let cores = Cores::new(threads, level).map_err(broken)?;
+        let alone = Cores::new(1, level).map_err(broken)?;
         let mut network = Network::new(parameters);
         network.transform_weights(&cores);
         let card = ModelCard {
@@ -57,6 +63,7 @@ impl CpuNet {
             network,
             forward: Forward::new(&cores),
             cores,
+            alone,
         })
     }
 }
@@ -75,6 +82,11 @@ impl Model for CpuNet {
                 pixels.len()
             )));
         }
-        Ok(self.forward.run(&self.cores, &self.network, pixels))
+        let cores = if pixels.len() == PICTURE {
+            &self.alone
+        } else {
+            &self.cores
+        };
+        Ok(self.forward.run(cores, &self.network, pixels))
     }
 }
