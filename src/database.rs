@@ -182,6 +182,19 @@ impl Database {
         self.enqueue(Durability::Process, operation).await
     }
 
+    /// As [`Database::write_durably`], but does not make the disk work by itself: answers with the next durable write, at
+    /// the latest after some milliseconds. Everybody sees what it wrote before.
+    ///
+    /// # Errors
+    /// [`DatabaseError`]; then nothing was written, or it did not reach the disk.
+    pub async fn write_soon_durably<T, F>(&self, operation: F) -> Result<T, DatabaseError>
+    where
+        T: Send + 'static,
+        F: Fn(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
+        self.enqueue(Durability::DiskSoon, operation).await
+    }
+
     /// Puts an operation in front of all that are written after it, and does not wait.
     pub fn post<F>(&self, operation: F)
     where

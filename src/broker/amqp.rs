@@ -23,7 +23,7 @@ use async_trait::async_trait;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{Broker, BrokerError, Buried, Cause, Consumer, PublishError, Settings};
+use super::{Broker, BrokerError, Buried, Cause, Confirm, Consumer, PublishError, Settings};
 use crate::address::ServerUrl;
 use crate::job::{Job, JobId};
 use crate::tls::Trust;
@@ -71,7 +71,8 @@ impl AmqpBroker {
 
 #[async_trait]
 impl Broker for AmqpBroker {
-    async fn publish(&self, job: &Job, deadline: Duration) -> Result<(), PublishError> {
+    /// Confirmations come when RabbitMQ gives them, whatever was asked for.
+    async fn publish(&self, job: &Job, deadline: Duration, _: Confirm) -> Result<(), PublishError> {
         let parcel = Parcel {
             queue: self.topology.jobs.clone(),
             id: job.id,

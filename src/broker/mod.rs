@@ -32,7 +32,7 @@ use crate::job::{Job, JobId, WireError};
 pub trait Broker: Send + Sync {
     /// Puts a job on the queue, which is past its `deadline` after so long. `Ok` means that it is durable. Dropping the
     /// future may leave it queued.
-    async fn publish(&self, job: &Job, deadline: Duration) -> Result<(), PublishError>;
+    async fn publish(&self, job: &Job, deadline: Duration, confirm: Confirm) -> Result<(), PublishError>;
 
     /// Starts taking jobs, at most `prefetch` of which are in hand at any time.
     async fn consume(&self, prefetch: NonZeroU16) -> Result<Consumer, BrokerError>;
@@ -67,6 +67,15 @@ pub trait Broker: Send + Sync {
 
     /// Lets publishes in flight finish, then disconnects, in bounded time.
     async fn close(&self);
+}
+
+/// When a publisher needs to know that its job is durable. Workers may take the job before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Confirm {
+    /// As soon as it is.
+    AtOnce,
+    /// Some milliseconds later will do, if that saves work: whoever waits for the outcome mostly has it before.
+    Soon,
 }
 
 /// How many consumers must have died with a job in hand before it is under suspicion. Whoever dies takes all along

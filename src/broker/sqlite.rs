@@ -13,7 +13,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{Broker, BrokerError, Buried, Consumer, PublishError, Settings};
+use super::{Broker, BrokerError, Buried, Confirm, Consumer, PublishError, Settings};
 use crate::database::{Database, DatabaseError};
 use crate::job::{Job, JobId};
 use consumer::{Pump, count_waiting};
@@ -49,7 +49,7 @@ impl SqliteBroker {
 
 #[async_trait]
 impl Broker for SqliteBroker {
-    async fn publish(&self, job: &Job, _: Duration) -> Result<(), PublishError> {
+    async fn publish(&self, job: &Job, _: Duration, confirm: Confirm) -> Result<(), PublishError> {
         let (id, body, limit) = (*job.id.as_bytes(), job.encode(), self.queue_limit);
         let trace = job.trace.map(|trace| trace.to_string());
         let insert = move |connection: &Connection| {
@@ -59,12 +59,11 @@ impl Broker for SqliteBroker {
                 .prepare_cached(statement)?
                 .execute(params![id, body, trace, limit])
         };
-        match self
-            .database
-            .write_durably(insert)
-            .await
-            .map_err(BrokerError::from)?
-        {
+        let inserted = match confirm {
+            Confirm::AtOnce => self.database.write_durably(insert).await,
+            Confirm::Soon => self.database.write_soon_durably(insert).await,
+        };
+        match inserted.map_err(BrokerError::from)? {
             0 => Err(PublishError::Full),
             _ => Ok(()),
         }

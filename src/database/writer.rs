@@ -7,18 +7,23 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use tokio::sync::{oneshot, watch};
 
 /// Most operations in one transaction, so that none waits for ever behind the others.
 const GROUP: usize = 1024;
+/// How long an operation waits for others that need the disk.
+const PATIENCE: Duration = Duration::from_millis(5);
 
 /// What an operation must survive before it is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Durability {
     /// The end of any process.
     Process,
+    /// A power cut; but what waits for the disk may wait a little for others that do.
+    DiskSoon,
     /// A power cut.
     Disk,
 }
@@ -66,7 +71,20 @@ impl<T: Send, F: Fn(&Connection) -> rusqlite::Result<T> + Send> Operation for Wr
     }
 }
 
+type Committed = Result<(), Arc<rusqlite::Error>>;
+
 type Queued = (Durability, Box<dyn Operation>);
+
+/// What waits for the disk alone.
+struct Flush;
+
+impl Operation for Flush {
+    fn run(&mut self, _: &Connection) -> bool {
+        true
+    }
+
+    fn answer(self: Box<Self>, _: Committed) {}
+}
 
 /// A handle on the writing thread, which ends with it, after all that was put in.
 pub struct Writer(mpsc::Sender<Queued>);
@@ -75,20 +93,19 @@ impl Writer {
     /// Starts the thread on its connection. `ticks` changes with every commit.
     pub fn start(path: &Path, connection: Connection, ticks: Arc<watch::Sender<u64>>) -> io::Result<Self> {
         let (sender, queue) = mpsc::channel();
-        let mut transactions = Transactions {
-            path: path.to_owned(),
-            connection,
-            durability: None,
+        let mut writing = Writing {
+            queue,
+            transactions: Transactions {
+                path: path.to_owned(),
+                connection,
+                on_disk: None,
+            },
+            unflushed: Vec::new(),
+            due: Instant::now(),
         };
         let write = move || {
-            while let Ok(first) = queue.recv() {
-                let mut group = vec![first];
-                group.extend(queue.try_iter().take(GROUP - 1));
-                let committed = transactions.commit_each(&mut group);
-                ticks.send_modify(|count| *count += 1);
-                for ((_, operation), committed) in group.into_iter().zip(committed) {
-                    operation.answer(committed);
-                }
+            while let Some(first) = writing.next() {
+                writing.write(first, &ticks);
             }
         };
         thread::Builder::new()
@@ -103,23 +120,75 @@ impl Writer {
     }
 }
 
-type Committed = Result<(), Arc<rusqlite::Error>>;
+/// What the thread has in hand.
+struct Writing {
+    queue: mpsc::Receiver<Queued>,
+    transactions: Transactions,
+    /// Committed, and not on the disk yet: answered with the next durable commit.
+    unflushed: Vec<Box<dyn Operation>>,
+    /// When that must be, if there are any.
+    due: Instant,
+}
+
+impl Writing {
+    /// What is to be written next; none once nobody can come any more.
+    fn next(&mut self) -> Option<Queued> {
+        if self.unflushed.is_empty() {
+            return self.queue.recv().ok();
+        }
+        let patience = self.due.saturating_duration_since(Instant::now());
+        let flush = || (Durability::Disk, Box::new(Flush) as Box<dyn Operation>);
+        Some(self.queue.recv_timeout(patience).unwrap_or_else(|_| flush()))
+    }
+
+    /// Commits an operation with all that wait behind it, and answers them.
+    fn write(&mut self, first: Queued, ticks: &watch::Sender<u64>) {
+        let mut group = vec![first];
+        group.extend(self.queue.try_iter().take(GROUP - 1));
+        let mut needed = group.iter().map(|(durability, _)| *durability).max();
+        if !self.unflushed.is_empty() && self.due <= Instant::now() {
+            needed = Some(Durability::Disk);
+        }
+        let on_disk = needed == Some(Durability::Disk);
+        let committed = self.transactions.commit_each(&mut group, on_disk);
+        ticks.send_modify(|count| *count += 1);
+        if on_disk {
+            // One commit that reached the disk took all before it along.
+            let flushed = committed.iter().max_by_key(|committed| committed.is_ok());
+            for operation in self.unflushed.drain(..) {
+                operation.answer(flushed.cloned().unwrap_or(Ok(())));
+            }
+        }
+        for ((durability, operation), committed) in group.into_iter().zip(committed) {
+            if durability == Durability::DiskSoon && !on_disk && committed.is_ok() {
+                if self.unflushed.is_empty() {
+                    self.due = Instant::now() + PATIENCE;
+                }
+                self.unflushed.push(operation);
+            } else {
+                operation.answer(committed);
+            }
+        }
+    }
+}
 
 /// The connection that writes.
 struct Transactions {
     path: PathBuf,
     connection: Connection,
-    /// What the last transaction survives.
-    durability: Option<Durability>,
+    /// Whether the last transaction was to reach the disk; none before the first.
+    on_disk: Option<bool>,
 }
 
 impl Transactions {
     /// Runs a group in one transaction; if one of its operations fails, each in one of its own.
-    fn commit_each(&mut self, group: &mut [Queued]) -> Vec<Committed> {
-        let committed = self.commit(group);
+    fn commit_each(&mut self, group: &mut [Queued], on_disk: bool) -> Vec<Committed> {
+        let committed = self.commit(group, on_disk);
         if group.len() > 1 && matches!(committed, Ok(false)) {
-            let alone = group.chunks_mut(1).flat_map(|operation| self.commit_each(operation));
-            return alone.collect();
+            let alone = group.chunks_mut(1);
+            return alone
+                .flat_map(|operation| self.commit_each(operation, on_disk))
+                .collect();
         }
         let committed = committed.map(drop).map_err(|error| {
             tracing::warn!(path = %self.path.display(), "nothing written: {error}");
@@ -129,8 +198,8 @@ impl Transactions {
     }
 
     /// Whether all operations did what they should; else none has done anything.
-    fn commit(&mut self, group: &mut [Queued]) -> rusqlite::Result<bool> {
-        let done = self.try_commit(group);
+    fn commit(&mut self, group: &mut [Queued], on_disk: bool) -> rusqlite::Result<bool> {
+        let done = self.try_commit(group, on_disk);
         if !matches!(done, Ok(true)) {
             // An error may have ended the transaction already.
             let _ = self.connection.execute_batch("ROLLBACK");
@@ -138,22 +207,26 @@ impl Transactions {
         done
     }
 
-    fn try_commit(&mut self, group: &mut [Queued]) -> rusqlite::Result<bool> {
-        let needed = group.iter().map(|(durability, _)| *durability).max();
-        let needed = needed.unwrap_or(Durability::Process);
-        if self.durability.replace(needed) != Some(needed) {
+    fn try_commit(&mut self, group: &mut [Queued], on_disk: bool) -> rusqlite::Result<bool> {
+        if self.on_disk.replace(on_disk) != Some(on_disk) {
             // In WAL mode, FULL flushes the log with each commit, NORMAL only before the log is written back.
-            let level = match needed {
-                Durability::Disk => "FULL",
-                Durability::Process => "NORMAL",
-            };
+            let level = if on_disk { "FULL" } else { "NORMAL" };
             self.connection.pragma_update(None, "synchronous", level)?;
         }
+        let before = self.connection.total_changes();
         self.execute("BEGIN IMMEDIATE")?;
         for (_, operation) in group {
             if !operation.run(&self.connection) {
                 return Ok(false);
             }
+        }
+        if on_disk && self.connection.total_changes() == before {
+            // A commit without a change flushes nothing, and earlier ones may wait for it.
+            let version = "user_version";
+            let same: u32 = self
+                .connection
+                .pragma_query_value(None, version, |row| row.get(0))?;
+            self.connection.pragma_update(None, version, same)?;
         }
         self.execute("COMMIT")?;
         Ok(true)

@@ -1,8 +1,10 @@
 //! From an upload to a queued job and its id.
 //!
 //! The order is the promise: read, reserve, publish, and only then an id is given out. What can't be read leaves nothing
-//! behind; what can't be queued takes its reservation back, unless it has a key: then it may come again.
+//! behind; what can't be queued takes its reservation back, unless it has a key: then it may come again. A client that
+//! waits for the outcome gets no id before that, and so need not wait for the confirmation of its job.
 
+use std::pin::pin;
 use std::time::{Duration, SystemTime};
 
 use actix_web::HttpRequest;
@@ -14,9 +16,9 @@ use super::error::ApiError;
 use super::lifetimes::{self, CANCEL_AFTER, RESULT_TTL};
 use super::state::State;
 use super::{Settings, idempotency, watch};
-use crate::broker::PublishError;
-use crate::job::{Job, JobId, Picture, TraceParent};
-use crate::store::{Claim, Entry, Reservation};
+use crate::broker::{Confirm, PublishError};
+use crate::job::{Job, JobId, Outcome, Picture, TraceParent};
+use crate::store::{Claim, Entry, First, Reservation};
 
 /// What holds for all pictures of a request.
 #[derive(Clone)]
@@ -35,6 +37,16 @@ pub struct Terms {
     pub owner: Option<String>,
     /// Where in a trace the request is.
     pub trace: Option<TraceParent>,
+    /// For how long the client would rather wait for the outcome than take an id.
+    pub wait: Option<Duration>,
+}
+
+/// An upload that was taken.
+pub struct Accepted {
+    /// By which the outcome can be had.
+    pub id: JobId,
+    /// The outcome, to a client that waits, if it came in time.
+    pub outcome: Option<Outcome>,
 }
 
 impl Terms {
@@ -48,6 +60,7 @@ impl Terms {
             callback_url: None,
             owner: Caller::of(request).name().map(str::to_owned),
             trace: None,
+            wait: None,
         }
     }
 
@@ -82,7 +95,7 @@ impl Terms {
 }
 
 /// Reads an upload, and queues it.
-pub async fn accept(state: &State, upload: Bytes, terms: Terms) -> Result<JobId, ApiError> {
+pub async fn accept(state: &State, upload: Bytes, terms: Terms) -> Result<Accepted, ApiError> {
     let decoding = state.traces.stage("decode", terms.trace);
     let picture = state.decoder.decode(upload.clone()).await?;
     drop(decoding);
@@ -91,18 +104,26 @@ pub async fn accept(state: &State, upload: Bytes, terms: Terms) -> Result<JobId,
 
 /// Reserves, publishes. A picture whose `source` comes again under its key is published again unless it is finished: it
 /// is not known how far the first one came, and a job that comes twice is answered once.
-pub async fn queue(state: &State, picture: Picture, source: Bytes, terms: Terms) -> Result<JobId, ApiError> {
+pub async fn queue(
+    state: &State,
+    picture: Picture,
+    source: Bytes,
+    terms: Terms,
+) -> Result<Accepted, ApiError> {
     let reading = terms.accepted_at.elapsed().unwrap_or_default();
     let id = match &terms.key {
         None => JobId::issue(),
         Some(key) => {
-            let id = claim(state, key, source, &terms).await?;
-            if let Some(Entry::Finished(_)) = state.store.fetch(id).await.map_err(ApiError::Store)? {
-                return Ok(id);
+            let id = claim(state, key, source.clone(), &terms).await?;
+            if let Some(Entry::Finished(outcome)) = state.store.fetch(id).await.map_err(ApiError::Store)? {
+                let outcome = terms.wait.and(Some(outcome));
+                return Ok(Accepted { id, outcome });
             }
             id
         }
     };
+    // Whoever waits for an outcome holds no memory for an upload.
+    drop(source);
     let mut publish = state.traces.publish(terms.trace);
     publish.note_text("mnistq.inference_id", id);
     let job = Job {
@@ -130,12 +151,19 @@ pub async fn queue(state: &State, picture: Picture, source: Bytes, terms: Terms)
         }
         return Err(ApiError::Store(error));
     }
-    match state.broker.publish(&job, terms.deadline).await {
-        Ok(()) => {
+    let published = match terms.wait {
+        None => {
+            let published = state.broker.publish(&job, terms.deadline, Confirm::AtOnce).await;
+            published.map(|()| None)
+        }
+        Some(limit) => publish_and_wait(state, &job, terms.deadline, limit).await,
+    };
+    match published {
+        Ok(outcome) => {
             state.pace.note_queued();
             state.serving.note_accepted();
             tracing::debug!(inference_id = %id, "queued");
-            Ok(id)
+            Ok(Accepted { id, outcome })
         }
         // It may have been queued: then it will be answered, and the reservation stays for it.
         Err(PublishError::Unconfirmed) => Err(ApiError::Unconfirmed { id }),
@@ -151,6 +179,35 @@ pub async fn queue(state: &State, picture: Picture, source: Bytes, terms: Terms)
                     retry_after_s: state.pace.until_room(),
                 },
             })
+        }
+    }
+}
+
+/// Publishes, and waits for the outcome, or for `limit`; in any case until the job is known to be durable, as it is with its
+/// outcome.
+async fn publish_and_wait(
+    state: &State,
+    job: &Job,
+    deadline: Duration,
+    limit: Duration,
+) -> Result<Option<Outcome>, PublishError> {
+    let mut waiting = pin!(async {
+        // The job is queued: whatever the store says now, the client gets its id.
+        match state.wait(job.id, limit, First::Listen).await {
+            Ok(Some(Entry::Finished(outcome))) => Some(outcome),
+            _ => None,
+        }
+    });
+    let mut publishing = pin!(state.broker.publish(job, deadline, Confirm::Soon));
+    tokio::select! {
+        biased;
+        outcome = &mut waiting => match outcome {
+            Some(outcome) => Ok(Some(outcome)),
+            None => publishing.await.map(|()| None),
+        },
+        published = &mut publishing => {
+            published?;
+            Ok(waiting.await)
         }
     }
 }

@@ -27,16 +27,21 @@ pub struct Limits {
     pub room: Arc<Semaphore>,
 }
 
-/// A body as it came.
-pub struct Body {
-    /// Its bytes.
-    pub bytes: Bytes,
-    /// Its share of the memory for all bodies; none for one that fits into a connection's own buffer.
-    _room: Option<OwnedSemaphorePermit>,
+/// A body's bytes, with their share of the memory for all bodies.
+struct Held {
+    bytes: Bytes,
+    _room: OwnedSemaphorePermit,
 }
 
-/// Reads the whole body. After an error the rest of it is still in `payload`.
-pub async fn collect(payload: &mut Payload, headers: &HeaderMap, limits: &Limits) -> Result<Body, ApiError> {
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// Reads the whole body, whose memory is free for others once the last part of it is dropped. After an error the rest of
+/// it is still in `payload`.
+pub async fn collect(payload: &mut Payload, headers: &HeaderMap, limits: &Limits) -> Result<Bytes, ApiError> {
     let declared = declared_bytes(headers);
     if declared.is_some_and(|bytes| bytes > limits.max_bytes) {
         return Err(too_large(limits));
@@ -47,7 +52,7 @@ pub async fn collect(payload: &mut Payload, headers: &HeaderMap, limits: &Limits
         .unwrap_or(Err(ApiError::Slow { limit_ms }))
 }
 
-async fn read(payload: &mut Payload, declared: Option<usize>, limits: &Limits) -> Result<Body, ApiError> {
+async fn read(payload: &mut Payload, declared: Option<usize>, limits: &Limits) -> Result<Bytes, ApiError> {
     let mut first = Bytes::new();
     let mut grown = BytesMut::new();
     let mut room: Option<OwnedSemaphorePermit> = None;
@@ -72,8 +77,14 @@ async fn read(payload: &mut Payload, declared: Option<usize>, limits: &Limits) -
         take_room(&mut room, chunk.len(), limits)?;
         grown.extend_from_slice(&chunk);
     }
-    let bytes = if grown.is_empty() { first } else { grown.freeze() };
-    Ok(Body { bytes, _room: room })
+    // One that fits into a connection's own buffer takes no share.
+    Ok(match room {
+        None => first,
+        Some(room) => Bytes::from_owner(Held {
+            bytes: grown.freeze(),
+            _room: room,
+        }),
+    })
 }
 
 fn take_room(room: &mut Option<OwnedSemaphorePermit>, bytes: usize, limits: &Limits) -> Result<(), ApiError> {

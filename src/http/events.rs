@@ -13,7 +13,7 @@ use super::error::{ApiError, PROBLEM, Problem};
 use super::result::{NO_STORE, requested, unknown};
 use super::state::State;
 use crate::job::JobId;
-use crate::store::Entry;
+use crate::store::{Entry, First};
 
 /// Carries no event: it keeps idle connections open through proxies, and fails if the client is gone.
 const COMMENT: Bytes = Bytes::from_static(b": queued\n\n");
@@ -87,7 +87,7 @@ pub async fn follow(request: HttpRequest, state: Data<State>) -> Result<HttpResp
 async fn wait(id: JobId, shown: Shown, state: &State) -> Option<(Bytes, Step)> {
     let keep_alive = Duration::from_millis(state.settings.event_keep_alive_ms);
     let waited = tokio::select! {
-        waited = state.store.wait(id, keep_alive) => waited,
+        waited = state.store.wait(id, keep_alive, First::Look) => waited,
         () = state.shutdown.cancelled() => return None,
     };
     match waited {

@@ -9,11 +9,11 @@ use futures_util::stream::iter;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::accept::{Terms, accept};
+use super::accept::{Accepted, Terms, accept};
 use super::error::{ApiError, PROBLEM, Problem};
 use super::page::DIGITS;
 use super::state::State;
-use crate::store::Entry;
+use crate::store::{Entry, First};
 
 /// Digits in work at once: they share the queue's commits.
 const AT_ONCE: usize = 64;
@@ -73,14 +73,14 @@ pub async fn flood(
     let mut last_refusal = None;
     for accepted in accepted {
         match accepted {
-            Ok(id) => ids.push(id),
+            Ok(Accepted { id, .. }) => ids.push(id),
             Err(error) => last_refusal = Some(error),
         }
     }
     for id in ids.iter().copied().step_by(FOLLOWED) {
         let state = state.clone();
         actix_web::rt::spawn(async move {
-            if let Ok(Some(Entry::Finished(outcome))) = state.wait(id, PATIENCE).await {
+            if let Ok(Some(Entry::Finished(outcome))) = state.wait(id, PATIENCE, First::Look).await {
                 state.seen.note(&outcome);
             }
         });

@@ -53,7 +53,7 @@ pub async fn normalize(request: HttpRequest, mut payload: Payload, state: Data<S
 }
 
 async fn read(request: &HttpRequest, payload: &mut Payload, state: &State) -> Result<HttpResponse, ApiError> {
-    let (mut uploads, _body) = upload::collect(request.headers(), payload, state).await?;
+    let mut uploads = upload::collect(request.headers(), payload, state).await?;
     let Some(only) = uploads.pop().filter(|_| uploads.is_empty()) else {
         return Err(ApiError::TooManyFiles { limit: 1 });
     };

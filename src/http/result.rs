@@ -10,7 +10,7 @@ use super::error::{ApiError, PROBLEM, Problem};
 use super::prefer;
 use super::state::State;
 use crate::job::{JobId, Outcome};
-use crate::store::{Entry, Finished};
+use crate::store::{Entry, Finished, First};
 
 /// A result changes once, and may be erased: nobody on the way keeps a copy.
 pub const NO_STORE: (HeaderName, &str) = (CACHE_CONTROL, "no-store");
@@ -46,7 +46,7 @@ pub async fn fetch(request: HttpRequest, state: Data<State>) -> Result<HttpRespo
         None => state.store.fetch(id).await,
         Some(granted) => {
             response.insert_header(prefer::applied(granted));
-            state.wait(id, granted).await
+            state.wait(id, granted, First::Look).await
         }
     };
     match known.map_err(ApiError::Store)? {

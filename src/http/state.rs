@@ -18,7 +18,7 @@ use super::{Courier, FrontEnd, Offer, Settings};
 use crate::broker::Broker;
 use crate::job::JobId;
 use crate::metrics::{Metrics, Serving};
-use crate::store::{Entry, ResultStore, StoreError};
+use crate::store::{Entry, First, ResultStore, StoreError};
 use crate::tls::Identity;
 use crate::traces::Traces;
 
@@ -122,9 +122,9 @@ impl State {
     }
 
     /// What is known of a job once it is finished, or after `limit`, or when the front end stops.
-    pub async fn wait(&self, id: JobId, limit: Duration) -> Result<Option<Entry>, StoreError> {
+    pub async fn wait(&self, id: JobId, limit: Duration, first: First) -> Result<Option<Entry>, StoreError> {
         tokio::select! {
-            known = self.store.wait(id, limit) => known,
+            known = self.store.wait(id, limit, first) => known,
             () = self.shutdown.cancelled() => self.store.fetch(id).await,
         }
     }

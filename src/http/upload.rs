@@ -2,6 +2,8 @@
 //!
 //! What becomes of an upload between the two is in `accept`.
 
+use std::time::Duration;
+
 use actix_web::http::header::{HeaderMap, LOCATION, RETRY_AFTER};
 use actix_web::web::{Data, Payload, Query};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
@@ -10,10 +12,10 @@ use futures_util::stream::iter;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::accept::{Terms, accept};
+use super::accept::{Accepted, Terms, accept};
 use super::access::Caller;
 use super::answer::{Answer, Shown};
-use super::body::{self, Body};
+use super::body;
 use super::error::{ApiError, PROBLEM, Problem};
 use super::form::{self, Upload};
 use super::form::{Form, ImageFile};
@@ -21,7 +23,6 @@ use super::prefer;
 use super::refusal::refuse;
 use super::state::State;
 use crate::job::JobId;
-use crate::store::Entry;
 
 /// Pictures of one request that are in work at once: enough to share the queue's commits, few enough that
 /// one client does not take every turn to decode.
@@ -29,8 +30,9 @@ const AT_ONCE: usize = 16;
 
 /// The answer to one upload, or to each of several.
 #[derive(Serialize, ToSchema)]
+#[schema(as = Accepted)]
 #[serde(untagged)]
-enum Accepted {
+enum Taken {
     One(Queued),
     Many(Several),
 }
@@ -93,7 +95,7 @@ struct Refused {
     )),
     responses(
         (status = 200, description = "The result, to whoever preferred to wait", body = Answer),
-        (status = 202, description = "Queued", body = Accepted, headers(
+        (status = 202, description = "Queued", body = Taken, headers(
             ("Location" = String, description = "Where the result of a single upload will be"),
             ("Retry-After" = u64, description = "Seconds until it is probably there"),
         ), links(
@@ -124,11 +126,11 @@ pub async fn classify(request: HttpRequest, mut payload: Payload, state: Data<St
 async fn take(request: &HttpRequest, payload: &mut Payload, state: &State) -> Result<HttpResponse, ApiError> {
     let headers = request.headers();
     let shown = Shown::of(request)?;
-    let terms = Terms {
+    let mut terms = Terms {
         callback_url: callback_url(request, state)?,
         ..Terms::of(request, &state.settings)?
     };
-    let (mut uploads, body) = collect(headers, payload, state).await?;
+    let mut uploads = collect(headers, payload, state).await?;
     let further = uploads.len().saturating_sub(1);
     state.access.charge(&Caller::of(request), further)?;
     let only = match uploads.pop() {
@@ -138,10 +140,10 @@ async fn take(request: &HttpRequest, payload: &mut Payload, state: &State) -> Re
             return Ok(take_several(state, uploads, terms).await);
         }
     };
-    let id = accept(state, only.picture?, terms).await?;
-    // A client that waits for its result holds no memory for its upload.
-    drop(body);
-    Ok(respond(headers, state, id, shown).await)
+    terms.wait = prefer::wait(headers, state.settings.max_wait());
+    let granted = terms.wait;
+    let accepted = accept(state, only.picture?, terms).await?;
+    Ok(respond(state, accepted, granted, shown))
 }
 
 /// What the query of an upload may order.
@@ -165,12 +167,12 @@ fn callback_url(request: &HttpRequest, state: &State) -> Result<Option<String>, 
     Ok(Some(url))
 }
 
-/// The uploads of a request, one at least, and the body that holds their memory.
+/// The uploads of a request, one at least.
 pub async fn collect(
     headers: &HeaderMap,
     payload: &mut Payload,
     state: &State,
-) -> Result<(Vec<Upload>, Body), ApiError> {
+) -> Result<Vec<Upload>, ApiError> {
     let settings = &state.settings;
     let is_form = form::is_form(headers);
     let max_bytes = if is_form {
@@ -179,31 +181,27 @@ pub async fn collect(
         settings.max_upload_bytes
     };
     let body = body::collect(payload, headers, &state.limits(max_bytes)).await?;
-    let uploads = if is_form {
-        form::parse(headers, body.bytes.clone(), settings).await?
-    } else {
-        vec![Upload {
-            filename: None,
-            picture: Ok(body.bytes.clone()),
-        }]
-    };
-    Ok((uploads, body))
+    if is_form {
+        return form::parse(headers, body, settings).await;
+    }
+    Ok(vec![Upload {
+        filename: None,
+        picture: Ok(body),
+    }])
 }
 
-/// The id alone, or the result if the client would rather wait and it comes in time.
-async fn respond(headers: &HeaderMap, state: &State, id: JobId, shown: Shown) -> HttpResponse {
-    if let Some(granted) = prefer::wait(headers, state.settings.max_wait()) {
-        // The job is queued: whatever the store says now, the client gets its id.
-        if let Ok(Some(Entry::Finished(outcome))) = state.wait(id, granted).await {
-            let mut response = HttpResponse::Ok();
-            response.insert_header(prefer::applied(granted));
-            return state.tell(response, id, outcome, shown);
-        }
+/// The result to a client that waited and got it, else the id.
+fn respond(state: &State, accepted: Accepted, granted: Option<Duration>, shown: Shown) -> HttpResponse {
+    let Accepted { id, outcome } = accepted;
+    if let (Some(granted), Some(outcome)) = (granted, outcome) {
+        let mut response = HttpResponse::Ok();
+        response.insert_header(prefer::applied(granted));
+        return state.tell(response, id, outcome, shown);
     }
     HttpResponse::Accepted()
         .insert_header((LOCATION, format!("/result/{id}")))
         .insert_header((RETRY_AFTER, state.pace.until_answered()))
-        .json(Accepted::One(Queued { inference_id: id }))
+        .json(Taken::One(Queued { inference_id: id }))
 }
 
 /// Each upload on its own; a refusal only if none could be taken.
@@ -232,7 +230,7 @@ async fn take_several(state: &State, uploads: Vec<Upload>, terms: Terms) -> Http
     let inferences = accepted.into_iter().map(|(filename, accepted)| Inference {
         filename,
         fate: match accepted {
-            Ok(id) => Fate::InferenceId(id),
+            Ok(Accepted { id, .. }) => Fate::InferenceId(id),
             Err(error) => Fate::Error(error.problem()),
         },
     });
@@ -243,6 +241,6 @@ async fn take_several(state: &State, uploads: Vec<Upload>, terms: Terms) -> Http
         Some((mut response, problem)) if !any => response.json(Refused { problem, several }),
         _ => HttpResponse::Accepted()
             .insert_header((RETRY_AFTER, state.pace.until_answered()))
-            .json(Accepted::Many(several)),
+            .json(Taken::Many(several)),
     }
 }

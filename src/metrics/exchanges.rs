@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounterVec, Opts};
+use prometheus::{Histogram, HistogramOpts, HistogramTimer, HistogramVec, IntCounterVec, Opts};
 
 use super::{Metrics, SHORT, fine};
 
@@ -58,6 +58,9 @@ pub struct Exchanges {
     errors: IntCounterVec,
 }
 
+/// Something takes time, until this is dropped.
+pub struct Timed(#[allow(dead_code)] HistogramTimer);
+
 impl Metrics {
     /// Those of both seams: to be asked for once.
     #[must_use]
@@ -101,9 +104,10 @@ impl Exchanges {
         self.metrics.pull(options.const_label("peer", peer.word()), read);
     }
 
-    /// A publish has ended.
-    pub fn note_publish(&self, took: Duration) {
-        self.publish.observe(took.as_secs_f64());
+    /// A publish begins; it ends when the answer is dropped.
+    #[must_use]
+    pub fn time_publish(&self) -> Timed {
+        Timed(self.publish.start_timer())
     }
 
     /// An exchange with the store has ended.

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::drawing::draw;
 use super::seams::Seams;
-use crate::broker::Buried;
+use crate::broker::{Buried, Confirm};
 use crate::cli::{Dead, DeadJobs};
 use crate::config::Config;
 use crate::job::{Job, JobId, Picture};
@@ -81,7 +81,7 @@ async fn replay(seams: &Seams, jobs: &DeadJobs, deadline: Duration) -> anyhow::R
             ..Reservation::new(job.id, deadline, job.result_ttl)
         };
         seams.store.reserve(&reservation).await?;
-        if let Err(error) = seams.broker.publish(&job, deadline).await {
+        if let Err(error) = seams.broker.publish(&job, deadline, Confirm::AtOnce).await {
             // A reservation that stays says nothing to anybody, and expires.
             let _ = seams.store.release(job.id).await;
             return Err(error).with_context(|| format!("{id} stays where it is"));

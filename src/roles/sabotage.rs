@@ -11,9 +11,9 @@ use async_trait::async_trait;
 use tokio::time::sleep;
 
 use super::seams::Seams;
-use crate::broker::{Broker, BrokerError, Buried, Consumer, PublishError};
+use crate::broker::{Broker, BrokerError, Buried, Confirm, Consumer, PublishError};
 use crate::job::{Job, JobId};
-use crate::store::{Claim, Entry, Finished, Reservation, ResultStore, StoreError};
+use crate::store::{Claim, Entry, Finished, First, Reservation, ResultStore, StoreError};
 
 /// The variable that names a sabotage.
 pub const VARIABLE: &str = "MNISTQ_SABOTAGE";
@@ -68,13 +68,13 @@ struct SabotagedBroker {
 
 #[async_trait]
 impl Broker for SabotagedBroker {
-    async fn publish(&self, job: &Job, deadline: Duration) -> Result<(), PublishError> {
+    async fn publish(&self, job: &Job, deadline: Duration, confirm: Confirm) -> Result<(), PublishError> {
         match self.sabotage {
             Sabotage::AnswerBeforeConfirm => {
                 let (inner, job) = (Arc::clone(&self.inner), job.clone());
                 tokio::spawn(async move {
                     sleep(LATE).await;
-                    let _ = inner.publish(&job, deadline).await;
+                    let _ = inner.publish(&job, deadline, confirm).await;
                 });
                 Ok(())
             }
@@ -85,7 +85,7 @@ impl Broker for SabotagedBroker {
                 }))
             }
             _ => {
-                let published = self.inner.publish(job, deadline).await;
+                let published = self.inner.publish(job, deadline, confirm).await;
                 if let Err(
                     PublishError::Broker(BrokerError::Unavailable { .. }) | PublishError::Unconfirmed,
                 ) = published
@@ -170,8 +170,8 @@ impl ResultStore for SabotagedStore {
         self.inner.fetch_all(ids).await
     }
 
-    async fn wait(&self, id: JobId, limit: Duration) -> Result<Option<Entry>, StoreError> {
-        self.inner.wait(id, limit).await
+    async fn wait(&self, id: JobId, limit: Duration, first: First) -> Result<Option<Entry>, StoreError> {
+        self.inner.wait(id, limit, first).await
     }
 
     async fn erase(&self, id: JobId) -> Result<bool, StoreError> {

@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 
 use super::seams::Seams;
-use crate::broker::{Broker, BrokerError, Buried, Consumer, PublishError};
+use crate::broker::{Broker, BrokerError, Buried, Confirm, Consumer, PublishError};
 use crate::job::{Job, JobId};
 use crate::metrics::{Exchanges, Metrics, Operation, Peer};
-use crate::store::{Claim, Entry, Finished, Reservation, ResultStore, StoreError};
+use crate::store::{Claim, Entry, Finished, First, Reservation, ResultStore, StoreError};
 
 /// The same seams, watched.
 pub fn watched(seams: Seams, metrics: &Metrics) -> Seams {
@@ -49,10 +49,10 @@ impl WatchedBroker {
 
 #[async_trait]
 impl Broker for WatchedBroker {
-    async fn publish(&self, job: &Job, deadline: Duration) -> Result<(), PublishError> {
-        let begun = Instant::now();
-        let published = self.inner.publish(job, deadline).await;
-        self.exchanges.note_publish(begun.elapsed());
+    async fn publish(&self, job: &Job, deadline: Duration, confirm: Confirm) -> Result<(), PublishError> {
+        // Noted also when the outcome comes before the confirmation, and nobody waits for that any more.
+        let _timed = self.exchanges.time_publish();
+        let published = self.inner.publish(job, deadline, confirm).await;
         match published {
             // It works, and has no room.
             Err(PublishError::Full) => published,
@@ -149,8 +149,8 @@ impl ResultStore for WatchedStore {
         self.noted(fetched)
     }
 
-    async fn wait(&self, id: JobId, limit: Duration) -> Result<Option<Entry>, StoreError> {
-        self.noted(self.inner.wait(id, limit).await)
+    async fn wait(&self, id: JobId, limit: Duration, first: First) -> Result<Option<Entry>, StoreError> {
+        self.noted(self.inner.wait(id, limit, first).await)
     }
 
     async fn erase(&self, id: JobId) -> Result<bool, StoreError> {

@@ -50,7 +50,7 @@ pub trait ResultStore: Send + Sync {
     }
 
     /// As [`ResultStore::fetch`], but while the job is queued, waits until it is finished, at most `limit`.
-    async fn wait(&self, id: JobId, limit: Duration) -> Result<Option<Entry>, StoreError>;
+    async fn wait(&self, id: JobId, limit: Duration, first: First) -> Result<Option<Entry>, StoreError>;
 
     /// Forgets all about a job. True if something was known.
     async fn erase(&self, id: JobId) -> Result<bool, StoreError>;
@@ -70,6 +70,15 @@ pub trait ResultStore: Send + Sync {
 
     /// Disconnects, in bounded time.
     async fn close(&self);
+}
+
+/// How a wait begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum First {
+    /// The job may be finished already, or unknown.
+    Look,
+    /// The job is reserved, and will be queued only once the wait has been polled: there is nothing to see yet.
+    Listen,
 }
 
 /// What every store is opened with.

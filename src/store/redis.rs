@@ -24,9 +24,9 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
 use self::connect::Links;
-use self::look::Found;
+use self::look::{Found, Outcomes};
 use super::waiters::Waiters;
-use super::{Claim, Entry, Finished, Reservation, ResultStore, Settings, StoreError};
+use super::{Claim, Entry, Finished, First, Reservation, ResultStore, Settings, StoreError};
 use crate::address::ServerUrl;
 use crate::job::{JobId, Outcome};
 use crate::tls::Trust;
@@ -67,7 +67,12 @@ impl RedisStore {
         let subscribed = links.subscriber.subscribe(channel.clone()).await;
         subscribed.map_err(|error| classify(&address, error))?;
         let waiters = Arc::new(Waiters::default());
-        let waking = tokio::spawn(wake::run(links.subscriber.clone(), channel, Arc::clone(&waiters)));
+        let outcomes = Outcomes {
+            client: links.client.clone(),
+            prefix: settings.prefix.clone(),
+        };
+        let waking = wake::run(links.subscriber.clone(), channel, outcomes, Arc::clone(&waiters));
+        let waking = tokio::spawn(waking);
         Ok(Self {
             links,
             waiters,
@@ -121,7 +126,7 @@ impl RedisStore {
     }
 
     fn result(&self, id: JobId) -> String {
-        format!("{}:r:{id}", self.prefix)
+        result(&self.prefix, id)
     }
 }
 
@@ -217,16 +222,23 @@ impl ResultStore for RedisStore {
         Ok(self.look(ids).await?.into_iter().map(Found::entry).collect())
     }
 
-    async fn wait(&self, id: JobId, limit: Duration) -> Result<Option<Entry>, StoreError> {
+    async fn wait(&self, id: JobId, limit: Duration, first: First) -> Result<Option<Entry>, StoreError> {
         let deadline = Instant::now() + limit;
         let waiter = self.waiters.register(id);
         let mut pause = LOOKS.0;
+        let mut look = first == First::Look;
         loop {
             let woken = waiter.woken();
-            let known = self.fetch(id).await?;
-            if known != Some(Entry::Queued) || Instant::now() >= deadline {
-                return Ok(known);
+            if let Some(outcome) = waiter.told() {
+                return Ok(Some(Entry::Finished(outcome)));
             }
+            if look {
+                let known = self.fetch(id).await?;
+                if known != Some(Entry::Queued) || Instant::now() >= deadline {
+                    return Ok(known);
+                }
+            }
+            look = true;
             let _ = timeout_at(deadline.min(Instant::now() + pause), woken).await;
             pause = (pause * 2).min(LOOKS.1);
         }
@@ -268,6 +280,10 @@ impl ResultStore for RedisStore {
         } = &self.links;
         let _ = tokio::join!(timeout(LEAVE, subscriber.quit()), timeout(LEAVE, client.quit()));
     }
+}
+
+fn result(prefix: &str, id: JobId) -> String {
+    format!("{prefix}:r:{id}")
 }
 
 fn channel(prefix: &str) -> String {

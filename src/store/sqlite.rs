@@ -14,7 +14,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::waiters::Waiters;
-use super::{Claim, Entry, Finished, Reservation, ResultStore, Settings, StoreError};
+use super::{Claim, Entry, Finished, First, Reservation, ResultStore, Settings, StoreError};
 use crate::database::{Database, DatabaseError};
 use crate::job::{JobId, Outcome};
 
@@ -149,19 +149,23 @@ impl ResultStore for SqliteStore {
         found.into_iter().map(|found| self.entry(found)).collect()
     }
 
-    async fn wait(&self, id: JobId, limit: Duration) -> Result<Option<Entry>, StoreError> {
+    async fn wait(&self, id: JobId, limit: Duration, first: First) -> Result<Option<Entry>, StoreError> {
         let deadline = Instant::now() + limit;
         let waiter = self.waiters.register(id);
+        let mut look = first == First::Look;
         loop {
             let woken = waiter.woken();
-            match self.fetch(id).await? {
-                Some(Entry::Queued) => {}
-                known => return Ok(known),
+            if let Some(outcome) = waiter.told() {
+                return Ok(Some(Entry::Finished(outcome)));
             }
-            let look = deadline.min(Instant::now() + LOOK);
-            if timeout_at(look, woken).await.is_err() && look == deadline {
-                return self.fetch(id).await;
+            if look {
+                let known = self.fetch(id).await?;
+                if known != Some(Entry::Queued) || Instant::now() >= deadline {
+                    return Ok(known);
+                }
             }
+            look = true;
+            let _ = timeout_at(deadline.min(Instant::now() + LOOK), woken).await;
         }
     }
 

@@ -1,37 +1,44 @@
 //! Who waits for which outcome.
 //!
-//! A thousand waiters are woken by one task of their store, each only for its own job. Knows ids, and neither
-//! outcomes nor how a store learns that there is one.
+//! A thousand waiters are woken by one task of their store, each only for its own job, and with its outcome if the task
+//! has it. Knows nothing of how a store learns that there is one.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
-use crate::job::JobId;
+use crate::job::{JobId, Outcome};
 
 /// All who wait, by what they wait for.
 #[derive(Default)]
 pub struct Waiters {
-    waiting: Mutex<HashMap<JobId, Arc<Notify>>>,
+    waiting: Mutex<HashMap<JobId, Arc<Awaited>>>,
+}
+
+/// A job's outcome, once it is told.
+#[derive(Default)]
+struct Awaited {
+    notify: Notify,
+    outcome: OnceLock<Outcome>,
 }
 
 /// One who waits; leaves when dropped.
 pub struct Waiter<'a> {
     waiters: &'a Waiters,
     id: JobId,
-    notify: Arc<Notify>,
+    awaited: Arc<Awaited>,
 }
 
 impl Waiters {
     /// Registers one who waits for the outcome of this job.
     pub fn register(&self, id: JobId) -> Waiter<'_> {
-        let notify = Arc::clone(self.lock().entry(id).or_default());
+        let awaited = Arc::clone(self.lock().entry(id).or_default());
         Waiter {
             waiters: self,
             id,
-            notify,
+            awaited,
         }
     }
 
@@ -40,22 +47,35 @@ impl Waiters {
         self.lock().is_empty()
     }
 
-    /// Wakes those who wait for one of these jobs.
-    pub fn wake(&self, ids: impl IntoIterator<Item = JobId>) {
+    /// Those of these jobs that somebody waits for.
+    pub fn among(&self, ids: impl IntoIterator<Item = JobId>) -> Vec<JobId> {
         let waiting = self.lock();
-        for id in ids {
-            if let Some(notify) = waiting.get(&id) {
-                notify.notify_waiters();
+        ids.into_iter().filter(|id| waiting.contains_key(id)).collect()
+    }
+
+    /// Wakes those who wait for one of these jobs: with its outcome, or to look for it.
+    pub fn wake(&self, jobs: impl IntoIterator<Item = (JobId, Option<Outcome>)>) {
+        let waiting = self.lock();
+        for (id, outcome) in jobs {
+            if let Some(awaited) = waiting.get(&id) {
+                if let Some(outcome) = outcome {
+                    // It never changes: an earlier one is the same.
+                    let _ = awaited.outcome.set(outcome);
+                }
+                awaited.notify.notify_waiters();
             }
         }
     }
 
     /// Wakes all, after a time in which a wake-up may have been missed.
     pub fn wake_all(&self) {
-        self.lock().values().for_each(|notify| notify.notify_waiters());
+        let waiting = self.lock();
+        waiting
+            .values()
+            .for_each(|awaited| awaited.notify.notify_waiters());
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<JobId, Arc<Notify>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<JobId, Arc<Awaited>>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -63,7 +83,12 @@ impl Waiters {
 impl Waiter<'_> {
     /// Ends at the next wake-up after this call, even if it is awaited later.
     pub fn woken(&self) -> Notified<'_> {
-        self.notify.notified()
+        self.awaited.notify.notified()
+    }
+
+    /// The outcome, if it came with a wake-up.
+    pub fn told(&self) -> Option<Outcome> {
+        self.awaited.outcome.get().cloned()
     }
 }
 
@@ -71,7 +96,7 @@ impl Drop for Waiter<'_> {
     fn drop(&mut self) {
         let mut waiting = self.waiters.lock();
         // The map's own and this one: nobody else waits for it.
-        if Arc::strong_count(&self.notify) == 2 {
+        if Arc::strong_count(&self.awaited) == 2 {
             waiting.remove(&self.id);
         }
     }

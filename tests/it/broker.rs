@@ -5,7 +5,7 @@ use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use mnistq::broker::{Broker, Consumer, Delivery, PublishError};
+use mnistq::broker::{Broker, Confirm, Consumer, Delivery, PublishError};
 use mnistq::job::{Job, JobId, Picture};
 
 use crate::harness::{eventually, stays_pending, within};
@@ -96,6 +96,7 @@ contract! {
     publishing {
         concurrent_publishers_lose_nothing,
         a_full_queue_refuses_and_loses_nothing,
+        a_job_that_may_be_confirmed_later_is_delivered_and_confirmed,
         a_full_queue_takes_jobs_again_once_there_is_room,
         many_publishers_at_once_fill_the_queue_and_lose_nothing,
         the_backlog_counts_what_waits,
@@ -131,9 +132,12 @@ async fn publish(broker: &Arc<dyn Broker>, count: usize) -> Vec<JobId> {
     let mut published = Vec::new();
     for _ in 0..count {
         let job = job();
-        within("a publish is confirmed", broker.publish(&job, LONG))
-            .await
-            .unwrap();
+        within(
+            "a publish is confirmed",
+            broker.publish(&job, LONG, Confirm::AtOnce),
+        )
+        .await
+        .unwrap();
         published.push(job.id);
     }
     published
@@ -144,7 +148,7 @@ async fn fill(broker: &Arc<dyn Broker>) -> HashSet<JobId> {
     let mut accepted = HashSet::new();
     for _ in 0..1_000 {
         let job = job();
-        match broker.publish(&job, LONG).await {
+        match broker.publish(&job, LONG, Confirm::AtOnce).await {
             Ok(()) => accepted.insert(job.id),
             Err(PublishError::Full) => return accepted,
             Err(error) => panic!("not full, but: {error:?}"),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use mnistq::job::{Failure, FailureCode, JobId, ModelName, Outcome, Prediction, Timings};
 use mnistq::store::outbox::Outbox;
-use mnistq::store::{Claim, Entry, Finished, Reservation, ResultStore};
+use mnistq::store::{Claim, Entry, Finished, First, Reservation, ResultStore};
 
 use crate::harness::{eventually, stays_pending, within};
 
@@ -107,6 +107,8 @@ contract! {
         waiting_ends_at_once_when_there_is_nothing_to_wait_for,
         waiting_ends_when_another_process_finishes_the_job,
         waiting_ends_as_queued_at_its_limit,
+        who_only_listens_hears_what_is_finished_later,
+        who_listens_in_vain_is_told_at_the_limit,
         a_cancelled_wait_harms_nobody,
         a_thousand_waiters_each_get_their_own_outcome,
         many_may_wait_for_one_job,

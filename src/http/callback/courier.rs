@@ -16,7 +16,7 @@ use super::{Places, Secret, Settings, signature};
 use crate::http::answer::{Answer, Shown};
 use crate::job::{JobId, Outcome};
 use crate::store::outbox::{Callback, Outbox};
-use crate::store::{Entry, ResultStore, StoreError};
+use crate::store::{Entry, First, ResultStore, StoreError};
 
 /// How often the courier looks for calls that are due, unless it is told of one.
 const LOOK: Duration = Duration::from_secs(1);
@@ -154,7 +154,7 @@ impl Courier {
         let id = callback.id;
         let body = match callback.body.take() {
             Some(body) => body,
-            None => match self.store.wait(id, WAIT).await? {
+            None => match self.store.wait(id, WAIT, First::Look).await? {
                 Some(Entry::Finished(outcome)) => message(id, outcome),
                 Some(Entry::Queued) => return self.outbox.postpone(&callback, Duration::ZERO).await,
                 // Erased: there is nothing to tell.

@@ -2,7 +2,7 @@
 //!
 //! The protocol waits for its answer; `Prefer: respond-async` gives the ids instead.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_web::http::header::LOCATION;
 use actix_web::web::{self, Bytes, Data, Path, Payload};
@@ -18,7 +18,7 @@ use utoipa::ToSchema;
 
 use super::tensor::{self, Image, Output, Tensor, Wanted};
 use super::{Offer, Refused};
-use crate::http::accept::{self, Terms};
+use crate::http::accept::{self, Accepted, Terms};
 use crate::http::access::Caller;
 use crate::http::body;
 use crate::http::error::{ApiError, PROBLEM, Problem};
@@ -28,7 +28,7 @@ use crate::http::refusal::refuse_with;
 use crate::http::result;
 use crate::http::state::State;
 use crate::job::{JobId, Outcome, Prediction};
-use crate::store::Entry;
+use crate::store::{Entry, First};
 
 /// Pictures of one request that are in work at once.
 const AT_ONCE: usize = 16;
@@ -131,24 +131,28 @@ async fn take(
     }
     let limits = state.limits(state.settings.max_upload_bytes);
     let body = body::collect(payload, headers, &limits).await?;
-    let bytes = body.bytes.clone();
     let limit = state.settings.max_files;
     let model_name = offer.name.clone();
-    let understood = web::block(move || understand(&bytes, &offer)).await;
+    let understood = web::block(move || understand(&body, &offer)).await;
     let asked = understood
         .map_err(|_| ApiError::Broken)?
         .map_err(ApiError::Tensor)?;
-    drop(body);
     if asked.images.len() > limit {
         return Err(ApiError::TooManyFiles { limit });
     }
     let further = asked.images.len().saturating_sub(1);
     state.access.charge(&Caller::of(request), further)?;
-    let ids = queue_all(state, asked.images, &terms).await?;
+    let begun = Instant::now();
+    if !asynchronous && asked.images.len() == 1 {
+        terms.wait = Some(patience);
+    }
+    let queued = queue_all(state, asked.images, &terms).await?;
     if asynchronous {
+        let ids: Vec<JobId> = queued.iter().map(|queued| queued.id).collect();
         return Ok(accepted(model_name, asked.id, &ids));
     }
-    let predictions = wait_for_all(state, &ids, patience).await?;
+    let left = patience.saturating_sub(begun.elapsed());
+    let predictions = wait_for_all(state, queued, left).await?;
     let mut versions: Vec<&str> = predictions
         .iter()
         .map(|one| one.model.weights_sha256.as_str())
@@ -187,7 +191,7 @@ fn understand(body: &[u8], offer: &Offer) -> Result<Asked, String> {
 }
 
 /// All, or none: what is queued already is cancelled if another can't be.
-async fn queue_all(state: &State, images: Vec<Image>, terms: &Terms) -> Result<Vec<JobId>, ApiError> {
+async fn queue_all(state: &State, images: Vec<Image>, terms: &Terms) -> Result<Vec<Accepted>, ApiError> {
     let queueing = images.into_iter().enumerate().map(|(place, image)| {
         let terms = terms.at(place);
         async move {
@@ -201,20 +205,20 @@ async fn queue_all(state: &State, images: Vec<Image>, terms: &Terms) -> Result<V
         }
     });
     let queued: Vec<_> = iter(queueing).buffered(AT_ONCE).collect().await;
-    let mut ids = Vec::with_capacity(queued.len());
+    let mut taken = Vec::with_capacity(queued.len());
     let mut refused = None;
     for queued in queued {
         match queued {
-            Ok(id) => ids.push(id),
+            Ok(accepted) => taken.push(accepted),
             Err(error) => refused = Some(error),
         }
     }
     let Some(refused) = refused else {
-        return Ok(ids);
+        return Ok(taken);
     };
     // Under a key the request will come again, and its pictures with it.
     if terms.key.is_none() {
-        for id in ids {
+        for Accepted { id, .. } in taken {
             if let Err(error) = result::cancel(state, id).await {
                 tracing::debug!(inference_id = %id, %error, "stays queued, though its request was refused");
             }
@@ -236,9 +240,18 @@ fn accepted(model_name: String, id: Option<String>, ids: &[JobId]) -> HttpRespon
     response.json(body)
 }
 
-async fn wait_for_all(state: &State, ids: &[JobId], patience: Duration) -> Result<Vec<Prediction>, ApiError> {
-    let waiting = ids.iter().map(|id| state.wait(*id, patience));
-    let mut predictions = Vec::with_capacity(ids.len());
+async fn wait_for_all(
+    state: &State,
+    queued: Vec<Accepted>,
+    patience: Duration,
+) -> Result<Vec<Prediction>, ApiError> {
+    let mut predictions = Vec::with_capacity(queued.len());
+    let waiting = queued
+        .into_iter()
+        .map(async |Accepted { id, outcome }| match outcome {
+            Some(outcome) => Ok(Some(Entry::Finished(outcome))),
+            None => state.wait(id, patience, First::Look).await,
+        });
     for known in join_all(waiting).await {
         match known.map_err(ApiError::Store)? {
             Some(Entry::Finished(outcome)) => {

@@ -4,10 +4,12 @@
 
 use std::time::Duration;
 
+use fred::clients::Client;
 use fred::interfaces::KeysInterface;
+use tokio::time::timeout;
 
 use super::super::{Entry, StoreError};
-use super::RedisStore;
+use super::{RedisStore, TURN, result};
 use crate::job::{JobId, Outcome};
 
 /// What the keys of a job say.
@@ -30,6 +32,27 @@ impl Found {
             Self::Queued | Self::Overdue { .. } => Some(Entry::Queued),
             Self::Finished(outcome) => Some(Entry::Finished(outcome)),
         }
+    }
+}
+
+/// Looks up outcomes alone, for those who only listen.
+pub struct Outcomes {
+    pub client: Client,
+    pub prefix: String,
+}
+
+impl Outcomes {
+    /// Those of these jobs, as far as they can be had now.
+    pub async fn of(&self, ids: Vec<JobId>) -> Vec<(JobId, Option<Outcome>)> {
+        let keys: Vec<String> = ids.iter().map(|id| result(&self.prefix, *id)).collect();
+        let fetch = self.client.mget::<Vec<Option<Vec<u8>>>, _>(keys);
+        let stored = timeout(TURN, fetch).await.ok().and_then(Result::ok);
+        let mut stored = stored.unwrap_or_default().into_iter();
+        let outcomes = ids.into_iter().map(|id| {
+            let stored = stored.next().flatten();
+            (id, stored.and_then(|stored| Outcome::decode(&stored).ok()))
+        });
+        outcomes.collect()
     }
 }
 

@@ -8,7 +8,7 @@ use amqprs::channel::BasicPublishArguments;
 use amqprs::connection::{Connection, OpenConnectionArguments};
 use mnistq::address::{Address, ServerUrl};
 use mnistq::broker::amqp::AmqpBroker;
-use mnistq::broker::{Broker, BrokerError, Settings, Standing};
+use mnistq::broker::{Broker, BrokerError, Confirm, Settings, Standing};
 use mnistq::job::JobId;
 use mnistq::tls::Trust;
 
@@ -162,7 +162,10 @@ async fn jobs_past_their_deadline_make_room_for_others_and_come_as_overdue() {
     let mut late = HashSet::new();
     for _ in 0..5 {
         let job = job();
-        broker.publish(&job, Duration::from_millis(1)).await.unwrap();
+        broker
+            .publish(&job, Duration::from_millis(1), Confirm::AtOnce)
+            .await
+            .unwrap();
         late.insert(job.id);
     }
     eventually("no job waits", async || broker.backlog().await.unwrap() == 0).await;
@@ -189,7 +192,10 @@ async fn jobs_past_their_deadline_are_bounded_too() {
     let broker = queue.open().await;
     let mut accepted = 0;
     eventually("both queues are full", async || {
-        match broker.publish(&job(), Duration::from_millis(1)).await {
+        match broker
+            .publish(&job(), Duration::from_millis(1), Confirm::AtOnce)
+            .await
+        {
             Ok(()) => accepted += 1,
             Err(PublishError::Full) => return true,
             Err(error) => panic!("not full, but: {error:?}"),

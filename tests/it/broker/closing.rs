@@ -84,7 +84,7 @@ pub async fn closing_the_broker_lets_publishes_finish<Q: Queue>() {
             let broker = Arc::clone(&broker);
             tokio::spawn(async move {
                 let job = job();
-                broker.publish(&job, LONG).await.map(|()| job.id)
+                broker.publish(&job, LONG, Confirm::AtOnce).await.map(|()| job.id)
             })
         })
         .collect();

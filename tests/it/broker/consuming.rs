@@ -6,7 +6,7 @@ pub async fn a_published_job_is_delivered_whole<Q: Queue>() {
     let queue = Q::fresh().await;
     let broker = queue.open().await;
     let job = job();
-    broker.publish(&job, LONG).await.unwrap();
+    broker.publish(&job, LONG, Confirm::AtOnce).await.unwrap();
     let mut consumer = consume(&broker, 4).await;
     let delivery = take(&mut consumer).await;
     assert_eq!(delivery.id, job.id);
@@ -22,7 +22,7 @@ pub async fn a_large_picture_is_delivered_whole<Q: Queue>() {
         picture: Picture::new(1_000, 700, pixels).unwrap(),
         ..job()
     };
-    broker.publish(&job, LONG).await.unwrap();
+    broker.publish(&job, LONG, Confirm::AtOnce).await.unwrap();
     let mut consumer = consume(&broker, 1).await;
     assert_eq!(take(&mut consumer).await.job.as_ref(), Ok(&job));
 }
@@ -33,7 +33,7 @@ pub async fn a_jobs_place_in_a_trace_comes_with_it<Q: Queue>() {
     let place = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     for trace in [None, Some(place.parse().unwrap())] {
         let job = Job { trace, ..job() };
-        broker.publish(&job, LONG).await.unwrap();
+        broker.publish(&job, LONG, Confirm::AtOnce).await.unwrap();
         let mut consumer = consume(&broker, 1).await;
         let first = take(&mut consumer).await;
         assert_eq!(first.job.as_ref(), Ok(&job));

@@ -1,6 +1,6 @@
 //! Jobs that wait past their deadline: delivered all the same, since somebody must say that they expired.
 
-use mnistq::broker::Standing;
+use mnistq::broker::{Confirm, Standing};
 
 use super::*;
 
@@ -10,7 +10,7 @@ pub async fn a_job_past_its_deadline_is_still_delivered<Q: Queue>() {
     let queue = Q::fresh().await;
     let broker = queue.open().await;
     let job = job();
-    broker.publish(&job, SHORT).await.unwrap();
+    broker.publish(&job, SHORT, Confirm::AtOnce).await.unwrap();
     let mut consumer = consume(&broker, 4).await;
     let delivery = take(&mut consumer).await;
     assert_eq!((delivery.id, delivery.job.as_ref()), (job.id, Ok(&job)));
@@ -31,7 +31,7 @@ pub async fn jobs_past_their_deadline_hold_up_no_other<Q: Queue>() {
     for number in 0..20 {
         let job = job();
         let deadline = if number % 2 == 0 { SHORT } else { LONG };
-        broker.publish(&job, deadline).await.unwrap();
+        broker.publish(&job, deadline, Confirm::AtOnce).await.unwrap();
         published.insert(job.id);
     }
     assert_eq!(drain(&broker, 20).await, published);

@@ -20,6 +20,21 @@ pub async fn concurrent_publishers_lose_nothing<Q: Queue>() {
     nothing_is_left(&queue).await;
 }
 
+pub async fn a_job_that_may_be_confirmed_later_is_delivered_and_confirmed<Q: Queue>() {
+    let queue = Q::fresh().await;
+    let broker = queue.open().await;
+    let mut consumer = consume(&broker, 4).await;
+    for _ in 0..3 {
+        let job = job();
+        let publish = broker.publish(&job, LONG, Confirm::Soon);
+        let confirmed = within("a publish that nothing follows is confirmed", publish);
+        let (delivery, confirmed) = tokio::join!(take(&mut consumer), confirmed);
+        assert_eq!(delivery.id, job.id);
+        confirmed.unwrap();
+        delivery.ack();
+    }
+}
+
 pub async fn a_full_queue_refuses_and_loses_nothing<Q: Queue>() {
     let queue = Q::with_limit(5).await;
     let broker = queue.open().await;
@@ -38,7 +53,7 @@ pub async fn a_full_queue_takes_jobs_again_once_there_is_room<Q: Queue>() {
     eventually("the queue takes a job again", async || {
         let job = job();
         last = Some(job.id);
-        match broker.publish(&job, LONG).await {
+        match broker.publish(&job, LONG, Confirm::AtOnce).await {
             Ok(()) => true,
             Err(PublishError::Full) => false,
             Err(error) => panic!("not full, but: {error:?}"),
@@ -56,7 +71,7 @@ pub async fn many_publishers_at_once_fill_the_queue_and_lose_nothing<Q: Queue>()
             let broker = Arc::clone(&broker);
             tokio::spawn(async move {
                 let job = job();
-                match broker.publish(&job, LONG).await {
+                match broker.publish(&job, LONG, Confirm::AtOnce).await {
                     Ok(()) => Some(job.id),
                     Err(PublishError::Full) => None,
                     Err(error) => panic!("not full, but: {error:?}"),

@@ -5,14 +5,15 @@ use std::thread;
 use std::time::Duration;
 
 use mnistq::broker::sqlite::SqliteBroker;
-use mnistq::broker::{Broker, Settings};
+use mnistq::broker::{Broker, Confirm, Settings};
 use mnistq::database::Database;
 use mnistq::job::JobId;
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use super::{Queue, consume, job, take};
+use super::{LONG, Queue, consume, job, take};
 use crate::harness::process::folder;
+use crate::harness::within;
 
 /// A queue in a file of its own.
 pub struct SqliteQueue {
@@ -62,6 +63,25 @@ impl Queue for SqliteQueue {
                 (id.as_bytes(), body),
             )
             .unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_job_that_may_be_confirmed_later_is_confirmed_also_while_others_write_without_end() {
+    let folder = folder();
+    let database = Database::open(&folder.path().join("queue.db")).unwrap();
+    let broker = SqliteBroker::new(database.clone(), &Settings::default());
+    let busy = async {
+        loop {
+            database.write(|_| Ok(())).await.unwrap();
+        }
+    };
+    let job = job();
+    tokio::select! {
+        () = busy => {}
+        confirmed = within("the publish is confirmed", broker.publish(&job, LONG, Confirm::Soon)) => {
+            confirmed.unwrap();
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Jobs whose consumers die: under suspicion, then condemned, and never at the cost of others.
 
-use mnistq::broker::{LIVES, SUSPECT_AFTER, Standing};
+use mnistq::broker::{Confirm, LIVES, SUSPECT_AFTER, Standing};
 
 use super::*;
 use crate::harness::dying_process;
@@ -90,7 +90,7 @@ pub async fn what_is_buried_is_kept_until_it_is_exhumed<Q: Queue>() {
     assert_eq!(broker.buried().await.unwrap(), []);
     let jobs = [job(), job(), job()];
     for job in &jobs {
-        broker.publish(job, LONG).await.unwrap();
+        broker.publish(job, LONG, Confirm::AtOnce).await.unwrap();
     }
     let mut consumer = consume(&broker, 4).await;
     for delivery in take_many(&mut consumer, 3).await {

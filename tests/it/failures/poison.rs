@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use mnistq::broker::{Broker, LIVES, SUSPECT_AFTER};
+use mnistq::broker::{Broker, Confirm, LIVES, SUSPECT_AFTER};
 use mnistq::job::{FailureCode, Job, JobId, Outcome, Picture};
 use mnistq::metrics::Metrics;
 use mnistq::model::{Model, ModelCard, ModelError};
@@ -132,7 +132,7 @@ async fn submit(broker: &Arc<dyn Broker>, store: &Arc<dyn ResultStore>, first: u
         trace: None,
     };
     store.reserve(&Reservation::new(job.id, TTL, TTL)).await.unwrap();
-    broker.publish(&job, TTL).await.unwrap();
+    broker.publish(&job, TTL, Confirm::AtOnce).await.unwrap();
     job.id
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use mnistq::broker::amqp::AmqpBroker;
-use mnistq::broker::{Broker, BrokerError, Consumer, PublishError, Settings};
+use mnistq::broker::{Broker, BrokerError, Confirm, Consumer, PublishError, Settings};
 use mnistq::job::{Job, JobId, Picture};
 use mnistq::tls::Trust;
 
@@ -180,7 +180,10 @@ async fn publish(broker: &Arc<dyn Broker>) -> Result<JobId, PublishError> {
         reading: Duration::from_micros(300),
         trace: None,
     };
-    broker.publish(&job, job.result_ttl).await.map(|()| job.id)
+    broker
+        .publish(&job, job.result_ttl, Confirm::AtOnce)
+        .await
+        .map(|()| job.id)
 }
 
 async fn publish_again(broker: &Arc<dyn Broker>) -> JobId {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use mnistq::address::{Address, ServerUrl};
 use mnistq::job::{Failure, FailureCode, JobId, Outcome};
 use mnistq::store::redis::RedisStore;
-use mnistq::store::{Entry, Finished, Reservation, ResultStore, Settings, StoreError};
+use mnistq::store::{Entry, Finished, First, Reservation, ResultStore, Settings, StoreError};
 use mnistq::tls::Trust;
 
 use crate::harness::process::free_port;
@@ -61,7 +61,7 @@ async fn a_waiter_is_told_that_redis_went_away() {
     let store = connect(&redis).await;
     let id = JobId::issue();
     store.reserve(&Reservation::new(id, LONG, LONG)).await.unwrap();
-    let mut waiting = Box::pin(store.wait(id, LONG));
+    let mut waiting = Box::pin(store.wait(id, LONG, First::Look));
     assert!(stays_pending(&mut waiting).await, "it did not wait");
     redis.kill();
     let error = within("waiting ends without Redis", waiting).await.unwrap_err();
@@ -211,7 +211,9 @@ async fn unavailable(store: &Arc<dyn ResultStore>, known: &Finished) {
     let id = known.id;
     let answers = [
         within("fetching ends", store.fetch(id)).await.map(drop),
-        within("waiting ends", store.wait(id, LONG)).await.map(drop),
+        within("waiting ends", store.wait(id, LONG, First::Look))
+            .await
+            .map(drop),
         within(
             "reserving ends",
             store.reserve(&Reservation::new(JobId::issue(), LONG, LONG)),

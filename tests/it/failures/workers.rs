@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use mnistq::broker::amqp::AmqpBroker;
-use mnistq::broker::{Broker, Settings};
+use mnistq::broker::{Broker, Confirm, Settings};
 use mnistq::job::{Job, JobId, Picture};
 use mnistq::tls::Trust;
 
@@ -102,7 +102,7 @@ async fn a_job_that_comes_three_times_has_one_outcome() {
             trace: None,
         };
         for _ in 0..3 {
-            broker.publish(&job, hour).await.unwrap();
+            broker.publish(&job, hour, Confirm::AtOnce).await.unwrap();
         }
         ids.push(job.id.to_string());
     }

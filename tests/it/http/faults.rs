@@ -6,14 +6,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use mnistq::broker::{Broker, BrokerError, Buried, Consumer, PublishError};
+use mnistq::broker::{Broker, BrokerError, Buried, Confirm, Consumer, PublishError};
 use mnistq::http::FrontEnd;
 use mnistq::job::{Job, JobId};
-use mnistq::store::{Claim, Entry, Finished, Reservation, ResultStore, StoreError};
+use mnistq::store::{Claim, Entry, Finished, First, Reservation, ResultStore, StoreError};
 use reqwest::multipart::Form;
 use serde_json::json;
 
 use super::served::{Served, file, problem};
+use crate::harness::within;
 
 const PRIVATE: &str = "sqlite:/home/somebody/private.db";
 
@@ -32,7 +33,7 @@ impl NoBroker {
 
 #[async_trait]
 impl Broker for NoBroker {
-    async fn publish(&self, _: &Job, _: Duration) -> Result<(), PublishError> {
+    async fn publish(&self, _: &Job, _: Duration, _: Confirm) -> Result<(), PublishError> {
         Err((self.publish)())
     }
 
@@ -96,7 +97,7 @@ impl ResultStore for NoStore {
         Err(store_away())
     }
 
-    async fn wait(&self, _: JobId, _: Duration) -> Result<Option<Entry>, StoreError> {
+    async fn wait(&self, _: JobId, _: Duration, _: First) -> Result<Option<Entry>, StoreError> {
         Err(store_away())
     }
 
@@ -132,11 +133,15 @@ async fn a_full_queue_asks_to_come_back_and_keeps_no_reservation() {
 async fn a_broker_that_is_away_is_said_to_be_and_leaves_no_reservation() {
     let away = NoBroker::new(|| broker_away().into());
     let served = Served::with(|front_end| front_end.broker = away);
-    let response = served.post("digit 1").await;
-    assert_eq!(response.headers()["retry-after"], "2");
-    let refusal = problem(response, 503, "queue-unavailable").await;
-    assert!(!refusal.to_string().contains("private"), "{refusal}");
-    assert_eq!(served.held(), (0, 0));
+    for patience in ["return=minimal", "wait=30"] {
+        let upload = served.client.post(served.url("/classify")).body("digit 1");
+        let response = upload.header("prefer", patience).send();
+        let response = within("the refusal", response).await.unwrap();
+        assert_eq!(response.headers()["retry-after"], "2");
+        let refusal = problem(response, 503, "queue-unavailable").await;
+        assert!(!refusal.to_string().contains("private"), "{refusal}");
+        assert_eq!(served.held(), (0, 0));
+    }
 }
 
 #[tokio::test]

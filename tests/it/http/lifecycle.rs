@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use mnistq::broker::{Broker, BrokerError, Buried, Consumer, PublishError};
+use mnistq::broker::{Broker, BrokerError, Buried, Confirm, Consumer, PublishError};
 use mnistq::http::{HttpError, bind};
 use mnistq::job::{Job, JobId};
-use mnistq::store::{Claim, Entry, Finished, Reservation, ResultStore, StoreError};
+use mnistq::store::{Claim, Entry, Finished, First, Reservation, ResultStore, StoreError};
 use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, Semaphore};
@@ -17,7 +17,7 @@ use tokio::sync::{Notify, Semaphore};
 use super::served::{Served, predicted, read_until};
 use crate::harness::{eventually, stays_pending, within};
 
-/// A broker that publishes once its gate is open.
+/// A broker that publishes at once, and confirms it once its gate is open.
 struct GatedBroker {
     inner: Arc<dyn Broker>,
     gate: Arc<Semaphore>,
@@ -26,10 +26,11 @@ struct GatedBroker {
 
 #[async_trait]
 impl Broker for GatedBroker {
-    async fn publish(&self, job: &Job, deadline: Duration) -> Result<(), PublishError> {
+    async fn publish(&self, job: &Job, deadline: Duration, confirm: Confirm) -> Result<(), PublishError> {
+        self.inner.publish(job, deadline, confirm).await?;
         self.waiting.fetch_add(1, Ordering::Relaxed);
         let _open = self.gate.acquire().await.unwrap();
-        self.inner.publish(job, deadline).await
+        Ok(())
     }
 
     async fn consume(&self, prefetch: NonZeroU16) -> Result<Consumer, BrokerError> {
@@ -89,9 +90,9 @@ impl ResultStore for WatchedStore {
         self.inner.fetch_all(ids).await
     }
 
-    async fn wait(&self, id: JobId, limit: Duration) -> Result<Option<Entry>, StoreError> {
+    async fn wait(&self, id: JobId, limit: Duration, first: First) -> Result<Option<Entry>, StoreError> {
         self.asked.notify_one();
-        self.inner.wait(id, limit).await
+        self.inner.wait(id, limit, first).await
     }
 
     async fn erase(&self, id: JobId) -> Result<bool, StoreError> {
@@ -146,6 +147,31 @@ async fn an_upload_in_hand_is_finished_and_then_the_front_end_ends() {
         .await
         .unwrap()
         .unwrap();
+}
+
+#[tokio::test]
+async fn whoever_waits_for_an_outcome_gets_it_also_before_its_job_is_confirmed() {
+    let (gate, waiting) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicUsize::new(0)));
+    let served = Served::with(|front_end| {
+        front_end.broker = Arc::new(GatedBroker {
+            inner: Arc::clone(&front_end.broker),
+            gate: Arc::clone(&gate),
+            waiting: Arc::clone(&waiting),
+        });
+    });
+    served.work().await;
+    let upload = || served.client.post(served.url("/classify")).body("digit 4");
+    let waiting = upload().header("prefer", "wait=30").send();
+    let response = within("the outcome", waiting).await.unwrap();
+    assert_eq!(response.status(), 200);
+    assert_eq!(response.json::<Value>().await.unwrap()["predicted_class"], 4);
+    // An id alone is not given out before.
+    for patience in ["wait=0", "return=minimal"] {
+        assert!(
+            stays_pending(upload().header("prefer", patience).send()).await,
+            "{patience}"
+        );
+    }
 }
 
 #[tokio::test]

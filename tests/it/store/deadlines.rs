@@ -55,7 +55,9 @@ pub async fn a_wait_ends_with_the_deadline<R: Results>() {
     let store = results.open().await;
     let id = JobId::issue();
     store.reserve(&Reservation::new(id, SHORT, LONG)).await.unwrap();
-    let entry = within("the wait ends", store.wait(id, LONG)).await.unwrap();
+    let entry = within("the wait ends", store.wait(id, LONG, First::Look))
+        .await
+        .unwrap();
     assert_eq!(entry, Some(Entry::Finished(Outcome::Expired)));
 }
 
