@@ -75,18 +75,13 @@ impl Kernel for ConvolveHalf<'_> {
         for tile in 0..TILES {
             for v in 0..4 {
                 let y = output_tile(&self.scratch.products, tile, v);
+                let bias = &self.network.conv2_bias[v];
+                // One by one, so that no index is left to be computed.
+                let windows = [pool(&y, 0), pool(&y, 1), pool(&y, 2), pool(&y, 3)];
                 for window in 0..4 {
-                    let mut largest = y[window_output(window, 0)];
-                    for place in 1..4 {
-                        let output = &y[window_output(window, place)];
-                        for lane in 0..LANES {
-                            largest[lane] = larger(largest[lane], output[lane]);
-                        }
-                    }
-                    let bias = &self.network.conv2_bias[v];
                     let pooled = &mut self.features[pooled_pixel(tile, window)][v];
                     for lane in 0..LANES {
-                        pooled[lane] = relu(largest[lane] + bias[lane]);
+                        pooled[lane] = relu(windows[window][lane] + bias[lane]);
                     }
                 }
             }
@@ -94,10 +89,22 @@ impl Kernel for ConvolveHalf<'_> {
     }
 }
 
-/// The larger number, or `a` if that is NaN.
+/// The largest outputs of a window.
 #[inline(always)]
-fn larger(a: f32, b: f32) -> f32 {
-    if b > a { b } else { a }
+fn pool(y: &[Lanes; OUTPUTS * OUTPUTS], window: usize) -> Lanes {
+    let upper = larger(y[window_output(window, 0)], &y[window_output(window, 1)]);
+    let lower = larger(y[window_output(window, 2)], &y[window_output(window, 3)]);
+    larger(upper, &lower)
+}
+
+/// The larger numbers, or those of `a` where they are NaN.
+#[inline(always)]
+fn larger(mut a: Lanes, b: &Lanes) -> Lanes {
+    for lane in 0..LANES {
+        let (x, y) = (a[lane], b[lane]);
+        a[lane] = if y > x { y } else { x };
+    }
+    a
 }
 
 /// The rows of pixels that a half needs.

@@ -3,13 +3,16 @@
 //!
 //! Knows no kernel.
 
+use std::sync::Arc;
+
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 
 use super::dispatch::{Kernel, Level};
 
-/// A fixed number of threads; a single one is the caller's.
+/// A fixed number of threads, which clones share; a single one is the caller's.
+#[derive(Clone)]
 pub(crate) struct Cores {
-    pool: Option<ThreadPool>,
+    pool: Option<Arc<ThreadPool>>,
     threads: usize,
     level: Level,
 }
@@ -20,12 +23,12 @@ impl Cores {
         let threads = threads.max(1);
         let pool = match threads {
             1 => None,
-            _ => Some(
-                ThreadPoolBuilder::new()
+            _ => {
+                let pool = ThreadPoolBuilder::new()
                     .num_threads(threads)
-                    .thread_name(|i| format!("network-{i}"))
-                    .build()?,
-            ),
+                    .thread_name(|i| format!("network-{i}"));
+                Some(Arc::new(pool.build()?))
+            }
         };
         Ok(Self { pool, threads, level })
     }

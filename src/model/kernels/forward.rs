@@ -36,39 +36,46 @@ impl Forward {
             .zip(answers.chunks_mut(PICTURES_AT_ONCE * CLASSES));
         for (pixels, answers) in passes {
             let pictures = answers.len() / CLASSES;
-            self.features.resize(2 * pictures, [ZERO64; POOLED + 1]);
-            for panel in &mut self.hidden {
-                panel.resize(pictures, ZERO64);
+            if self.features.len() < 2 * pictures {
+                self.features.resize(2 * pictures, [ZERO64; POOLED + 1]);
+                for panel in &mut self.hidden {
+                    panel.resize(pictures, ZERO64);
+                }
             }
+            let features = &mut self.features[..2 * pictures];
+            let mut hidden = self.hidden.each_mut().map(|panel| &mut panel[..pictures]);
             cores.enter(|| {
-                self.convolve(cores, network, pixels);
-                fc1(cores, network, &self.features, &mut self.hidden);
-                classify(cores, network, &self.hidden, answers);
+                convolve(cores, network, pixels, features, &mut self.scratches);
+                fc1(cores, network, features, &mut hidden);
+                classify(cores, network, &hidden, answers);
             });
         }
         answers
     }
+}
 
-    fn convolve(&mut self, cores: &Cores, network: &Network, pixels: &[u8]) {
-        let share = self.features.len().div_ceil(cores.threads());
-        let shares = self
-            .features
-            .chunks_mut(share)
-            .zip(&mut self.scratches)
-            .enumerate();
-        cores.for_each(shares, |(i, (features, scratch))| {
-            for (half, features) in (i * share..).zip(features) {
-                let picture = &pixels[half / 2 * PICTURE..][..PICTURE];
-                cores.run(ConvolveHalf {
-                    network,
-                    picture,
-                    half: half % 2,
-                    scratch,
-                    features,
-                });
-            }
-        });
-    }
+/// The features of all pictures, two halves for each.
+fn convolve(
+    cores: &Cores,
+    network: &Network,
+    pixels: &[u8],
+    features: &mut [Features],
+    scratches: &mut [Scratch],
+) {
+    let share = features.len().div_ceil(cores.threads());
+    let shares = features.chunks_mut(share).zip(scratches).enumerate();
+    cores.for_each(shares, |(i, (features, scratch))| {
+        for (half, features) in (i * share..).zip(features) {
+            let picture = &pixels[half / 2 * PICTURE..][..PICTURE];
+            cores.run(ConvolveHalf {
+                network,
+                picture,
+                half: half % 2,
+                scratch,
+                features,
+            });
+        }
+    });
 }
 
 /// fc1, without its ReLU, of all pictures: two halves of features in, a row of each panel out.
@@ -76,7 +83,7 @@ pub(crate) fn fc1(
     cores: &Cores,
     network: &Network,
     features: &[Features],
-    hidden: &mut [Vec<Channels64>; 2],
+    hidden: &mut [&mut [Channels64]; 2],
 ) {
     let share = hidden[0].len().div_ceil(cores.threads().div_ceil(2));
     let shares = hidden.iter_mut().enumerate().flat_map(|(panel, hidden)| {
@@ -95,7 +102,7 @@ pub(crate) fn fc1(
     });
 }
 
-fn classify(cores: &Cores, network: &Network, hidden: &[Vec<Channels64>; 2], answers: &mut [f32]) {
+fn classify(cores: &Cores, network: &Network, hidden: &[&mut [Channels64]; 2], answers: &mut [f32]) {
     let share = hidden[0].len().div_ceil(cores.threads());
     let shares = hidden[0]
         .chunks(share)

@@ -136,11 +136,14 @@ impl Learner for WinogradLearner {
             return Err(ModelError::Rejected(format!("label {label} is no digit")));
         }
         self.batch.resize(labels.len());
-        self.convolve(pixels);
-        self.fc1();
-        let loss = self.head(labels, learning_rate);
-        self.fc1_backward(learning_rate);
-        self.convolve_backward(pixels, learning_rate);
+        let loss = self.cores.clone().enter(|| {
+            self.convolve(pixels);
+            self.fc1();
+            let loss = self.head(labels, learning_rate);
+            self.fc1_backward(learning_rate);
+            self.convolve_backward(pixels, learning_rate);
+            loss
+        });
         self.steps += 1;
         Ok(loss)
     }

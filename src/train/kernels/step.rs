@@ -55,7 +55,7 @@ impl WinogradLearner {
             &self.cores,
             &self.learned.network,
             &self.batch.features,
-            &mut self.batch.hidden,
+            &mut self.batch.hidden.each_mut().map(Vec::as_mut_slice),
         );
     }
 
