@@ -42,6 +42,9 @@ pub struct Train {
     /// Distort the pictures anew for each epoch: worth it from some twenty epochs on
     #[arg(long, env = "MNISTQ_AUGMENT", value_parser = BoolishValueParser::new())]
     pub augment: bool,
+    /// From this epoch on, distort no more; 0: to the last [default: 0]
+    #[arg(long, env = "MNISTQ_PLAIN_FROM", value_name = "EPOCH")]
+    pub plain_from: Option<u32>,
     /// Hold back the last N training pictures, and test with them instead of the test pictures [default: 0]
     #[arg(long, env = "MNISTQ_HOLD_OUT", value_name = "N")]
     pub hold_out: Option<usize>,

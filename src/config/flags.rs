@@ -127,6 +127,7 @@ impl Config {
         train.average_from = flags.average_from.unwrap_or(train.average_from);
         train.seed = flags.seed.unwrap_or(train.seed);
         train.augment |= flags.augment;
+        train.plain_from = flags.plain_from.unwrap_or(train.plain_from);
         train.hold_out = flags.hold_out.unwrap_or(train.hold_out);
         train.patience = flags.patience.unwrap_or(train.patience);
         Ok(())

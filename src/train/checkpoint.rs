@@ -25,7 +25,12 @@ const KEPT_EPOCH: &str = "kept_epoch";
 /// What the note on patience says of a run that has none.
 const NO_PATIENCE: &str = "off";
 /// What older versions did not know, and so did not do.
-const OLD: [(&str, &str); 3] = [(PATIENCE, NO_PATIENCE), ("lr_floor", "0"), ("average_from", "0")];
+const OLD: [(&str, &str); 4] = [
+    (PATIENCE, NO_PATIENCE),
+    ("lr_floor", "0"),
+    ("average_from", "0"),
+    ("plain_from", "0"),
+];
 /// The prefix of the names of the parameters' mean.
 const MEAN: &str = "mean";
 /// The prefix of the names of the parameters that are kept, if they are not those of the learner.
@@ -84,7 +89,7 @@ pub fn path(weights: &Path) -> PathBuf {
 }
 
 /// What must be the same for a resumed run to end where an uninterrupted one ends.
-fn identity(settings: &Settings) -> [(&'static str, String); 9] {
+fn identity(settings: &Settings) -> [(&'static str, String); 10] {
     // More or less of it changes when a run ends; without any, the weight file has other weights.
     let patience = if settings.patience == 0 { NO_PATIENCE } else { "on" };
     [
@@ -97,6 +102,7 @@ fn identity(settings: &Settings) -> [(&'static str, String); 9] {
         (PATIENCE, patience.to_owned()),
         ("lr_floor", settings.lr_floor.to_string()),
         ("average_from", settings.average_from.to_string()),
+        ("plain_from", settings.plain_from.to_string()),
     ]
 }
 

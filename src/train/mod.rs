@@ -46,6 +46,8 @@ pub struct Settings {
     pub seed: u64,
     /// Whether to distort the pictures anew for each epoch.
     pub augment: bool,
+    /// From which epoch on they are distorted no more; 0: they are to the last.
+    pub plain_from: u32,
     /// How many of the last training pictures to hold back, and to test with instead of the test pictures.
     pub hold_out: usize,
     /// After how many epochs that are no better than the best one to end, and to keep its weights; 0: never.
@@ -69,10 +71,19 @@ impl Default for Settings {
             average_from: 0,
             seed: 1,
             augment: false,
+            plain_from: 0,
             hold_out: 0,
             patience: 0,
             mirrors: mirrors.map(str::to_owned).to_vec(),
         }
+    }
+}
+
+impl Settings {
+    /// Whether the pictures are distorted in an epoch, counted from 1.
+    #[must_use]
+    pub fn is_distorted(&self, epoch: u32) -> bool {
+        self.augment && (self.plain_from == 0 || epoch < self.plain_from)
     }
 }
 

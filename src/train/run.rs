@@ -225,8 +225,10 @@ impl Course<'_> {
     /// Pictures as they are in this epoch, one after the other, and their labels.
     fn batch(&self, epoch: u32, indices: &[usize]) -> (Vec<u8>, Vec<u8>) {
         let pixels = match self.augmenter {
-            Some(augmenter) => augmenter.batch(self.train, epoch, indices),
-            None => {
+            Some(augmenter) if self.settings.is_distorted(epoch) => {
+                augmenter.batch(self.train, epoch, indices)
+            }
+            _ => {
                 let pictures: Vec<&[u8]> = indices.iter().map(|index| self.train.image(*index)).collect();
                 pictures.concat()
             }

@@ -65,10 +65,10 @@ pub(super) fn settings(
         0 => "none".to_owned(),
         epoch => epoch.to_string(),
     };
-    let distorted = if settings.augment {
-        "anew for each epoch"
-    } else {
-        "no"
+    let distorted = match (settings.augment, settings.plain_from) {
+        (false, _) => "no".to_owned(),
+        (true, 0) => "anew for each epoch".to_owned(),
+        (true, epoch) => format!("anew for each epoch before {epoch}"),
     };
     vec![
         ("Network", "MNISTNet".to_owned()),
@@ -83,7 +83,7 @@ pub(super) fn settings(
         ("Averaged from epoch", averaged),
         ("Seed", settings.seed.to_string()),
         ("Learned from", pictures(train.len(), "pictures")),
-        ("Distorted", distorted.to_owned()),
+        ("Distorted", distorted),
         ("Tested with", pictures(test.len(), tested_with)),
         ("Device", device.to_owned()),
         ("mnistq", env!("CARGO_PKG_VERSION").to_owned()),

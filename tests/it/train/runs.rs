@@ -159,6 +159,51 @@ async fn averaged_weights_are_the_mean_of_those_of_each_epoch_also_after_a_break
 }
 
 #[tokio::test]
+async fn pictures_are_distorted_until_they_are_to_be_plain() {
+    let home = Home::new();
+    small_mnist(&home);
+    for arguments in [
+        &["--epochs", "1", "--out", "plain"][..],
+        &[
+            "--epochs",
+            "1",
+            "--augment",
+            "--plain-from",
+            "1",
+            "--out",
+            "from-1",
+        ],
+        &[
+            "--epochs",
+            "1",
+            "--augment",
+            "--plain-from",
+            "2",
+            "--out",
+            "from-2",
+        ],
+        &["--epochs", "1", "--augment", "--out", "distorted"],
+        &["--epochs", "2", "--augment", "--out", "both-distorted"],
+        &[
+            "--epochs",
+            "2",
+            "--augment",
+            "--plain-from",
+            "2",
+            "--out",
+            "second-plain",
+        ],
+    ] {
+        let output = train(&home, arguments).await;
+        assert_eq!(output.code, Some(0), "{output:?}");
+    }
+    assert!(content(&home, "plain") == content(&home, "from-1"));
+    assert!(content(&home, "distorted") == content(&home, "from-2"));
+    assert!(content(&home, "plain") != content(&home, "distorted"));
+    assert!(content(&home, "both-distorted") != content(&home, "second-plain"));
+}
+
+#[tokio::test]
 async fn pictures_that_are_held_back_are_tested_with_and_not_learned() {
     let home = Home::new();
     let folder = small_mnist(&home);
@@ -194,6 +239,7 @@ async fn a_run_is_resumed_only_as_it_began() {
         (["--hold-out", "9"], "hold_out"),
         (["--lr-floor", "0.1"], "lr_floor"),
         (["--average-from", "1"], "average_from"),
+        (["--plain-from", "1"], "plain_from"),
         (["--patience", "2"], "patience off instead of on"),
         (["--augment", "--epochs=9"], "augment"),
         (["--epochs", "1"], "--epochs"),
