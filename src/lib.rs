@@ -11,7 +11,8 @@
 //! 2. The [`store`] reserves the id, the [`broker`] confirms the [`job::Job`], the client gets 202 and the id.
 //! 3. A [`worker`] takes what waits, runs one forward pass of a [`model`] for all of it, stores each
 //!    [`job::Outcome`] (the first one wins), and only then acknowledges the deliveries.
-//! 4. The client fetches the outcome with its id.
+//! 4. The client fetches the outcome with its id. One that would rather wait is given it as soon as it is stored; the
+//!    job was durable then, whether its confirmation has come or not.
 //!
 //! A crash between any two steps repeats work and changes nothing that a client can see.
 //!
