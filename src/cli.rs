@@ -37,7 +37,7 @@ Every flag but --all is also a variable MNISTQ_…, and every setting a key of t
 configuration file.
 NO_COLOR=1 takes the colours away.
 
-Exit codes: 0 done, 1 failed, 2 asked wrongly.")]
+Exit codes: 0 done, 1 failed, 2 asked wrongly, 3 a worker's model or device is broken.")]
 pub struct CommandLine {
     /// What every role is given.
     #[command(flatten)]

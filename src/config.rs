@@ -14,7 +14,9 @@ use serde::Deserialize;
 
 use crate::address::Address;
 use crate::cli;
-use crate::model::device::DeviceName;
+use crate::model::Place;
+use crate::model::device::{DeviceName, DeviceNames, UnknownDevice};
+use crate::model::precision::Precision;
 use crate::tls::Trust;
 use crate::{broker, digit, http, store, telemetry, train, worker};
 use flags::parse;
@@ -81,24 +83,50 @@ impl Default for Config {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ModelSettings {
-    /// `auto`, `cpu`, `cuda` or `cuda:N`.
-    pub device: DeviceName,
+    /// `auto`, `cpu`, `cuda` or `cuda:N`; several, with commas: a worker each.
+    pub device: DeviceNames,
+    /// `f32`, `bf16` or `f16`: what it computes with.
+    pub dtype: Precision,
     /// Weight file; none: the weights in the executable.
     pub weights: Option<PathBuf>,
     /// Threads on a CPU; 0: the cores of this machine.
     pub threads: usize,
-    /// Workers inside `serve`; none: 1 on the embedded queue, else 0.
+    /// Workers inside `serve`; none: one a device on the embedded queue, else 0.
     pub workers: Option<u16>,
 }
 
 impl Default for ModelSettings {
     fn default() -> Self {
         Self {
-            device: DeviceName::Auto,
+            device: DeviceName::Auto.into(),
+            dtype: Precision::F32,
             weights: None,
             threads: 0,
             workers: None,
         }
+    }
+}
+
+impl ModelSettings {
+    /// The same for one of the devices.
+    #[must_use]
+    pub fn on(&self, device: DeviceName) -> Self {
+        Self {
+            device: device.into(),
+            ..self.clone()
+        }
+    }
+
+    /// Where a model runs, for whoever runs one.
+    ///
+    /// # Errors
+    /// [`UnknownDevice::Several`] if several devices are named.
+    pub fn place(&self) -> Result<Place, UnknownDevice> {
+        Ok(Place {
+            device: self.device.single()?,
+            precision: self.dtype,
+            threads: self.threads,
+        })
     }
 }
 

@@ -86,6 +86,9 @@ pub struct Evaluate {
     /// Where to evaluate: auto, cpu, cuda or cuda:N [default: auto]
     #[arg(long, env = "MNISTQ_DEVICE", value_name = "DEVICE")]
     pub device: Option<String>,
+    /// What the model computes with: f32, bf16 or f16 [default: f32]
+    #[arg(long, env = "MNISTQ_DTYPE", value_name = "DTYPE")]
+    pub dtype: Option<String>,
     /// Threads on a CPU [default: the cores of this machine]
     #[arg(long, env = "MNISTQ_THREADS", value_name = "N")]
     pub threads: Option<usize>,

@@ -46,6 +46,9 @@ pub struct BenchModel {
     /// Where the model runs: auto, cpu, cuda or cuda:N [default: auto]
     #[arg(long, env = "MNISTQ_DEVICE", value_name = "DEVICE")]
     pub device: Option<String>,
+    /// What the model computes with: f32, bf16 or f16 [default: f32]
+    #[arg(long, env = "MNISTQ_DTYPE", value_name = "DTYPE")]
+    pub dtype: Option<String>,
     /// Print one JSON object
     #[arg(long, env = "MNISTQ_JSON", value_parser = BoolishValueParser::new())]
     pub json: bool,

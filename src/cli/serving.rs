@@ -31,7 +31,7 @@ pub struct Serve {
     /// Key of that certificate, as PEM
     #[arg(long, env = "MNISTQ_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
     pub tls_key: Option<PathBuf>,
-    /// Workers inside this process [default: 1 if the queue is embedded, else 0]
+    /// Workers inside this process [default: one a device if the queue is embedded, else 0]
     #[arg(long, env = "MNISTQ_WORKERS", value_name = "N")]
     pub workers: Option<u16>,
     /// How long an outcome is kept, in seconds [default: 3600]
@@ -70,6 +70,7 @@ pub struct Serve {
 Examples:
   mnistq work
   mnistq work --device cuda:0 --max-batch 1024
+  mnistq work --device cuda:0,cuda:1 --dtype bf16
   mnistq work --metrics-addr 127.0.0.1:9464
   mnistq work --broker amqp://user:password@rabbit --store redis://redis")]
 pub struct Work {
@@ -84,9 +85,12 @@ pub struct Work {
 /// Flags of whatever runs a worker.
 #[derive(Debug, Args)]
 pub struct Working {
-    /// Where the model runs: auto, cpu, cuda or cuda:N [default: auto]
-    #[arg(long, env = "MNISTQ_DEVICE", value_name = "DEVICE")]
+    /// Where the model runs: auto, cpu, cuda or cuda:N; a worker each: cuda:0,cuda:1 [default: auto]
+    #[arg(long, env = "MNISTQ_DEVICE", value_name = "DEVICE,…")]
     pub device: Option<String>,
+    /// What the model computes with: f32, bf16 or f16 [default: f32]
+    #[arg(long, env = "MNISTQ_DTYPE", value_name = "DTYPE")]
+    pub dtype: Option<String>,
     /// Weights, as safetensors or a PyTorch state_dict; read again when the file changes, and on
     /// SIGHUP [default: those in this executable]
     #[arg(long, env = "MNISTQ_WEIGHTS", value_name = "FILE")]

@@ -9,6 +9,7 @@ use std::str::FromStr;
 
 use super::{Config, ConfigError};
 use crate::cli;
+use crate::model::Place;
 
 /// OpenTelemetry's own variable for the collector: what platforms set for all that they run.
 const OTLP_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
@@ -78,6 +79,7 @@ impl Config {
     /// [`ConfigError::Flag`] names the one that is wrong.
     pub fn apply_working(&mut self, flags: &cli::Working) -> Result<(), ConfigError> {
         self.apply_model(flags.device.as_deref(), flags.weights.as_ref(), flags.threads)?;
+        self.apply_dtype(flags.dtype.as_deref())?;
         if let Some(max_batch) = flags.max_batch {
             self.work.max_batch = NonZeroU16::new(max_batch).ok_or(ConfigError::Flag {
                 flag: "--max-batch",
@@ -110,6 +112,28 @@ impl Config {
             self.model.threads = threads;
         }
         Ok(())
+    }
+
+    /// Takes over the flag that says what the model computes with.
+    ///
+    /// # Errors
+    /// [`ConfigError::Flag`] if it names nothing.
+    pub fn apply_dtype(&mut self, dtype: Option<&str>) -> Result<(), ConfigError> {
+        if let Some(dtype) = dtype {
+            self.model.dtype = parse("--dtype", dtype)?;
+        }
+        Ok(())
+    }
+
+    /// Where the one model of a role runs that has no use for several.
+    ///
+    /// # Errors
+    /// [`ConfigError::Flag`] if several devices are named.
+    pub fn place(&self) -> Result<Place, ConfigError> {
+        self.model.place().map_err(|error| ConfigError::Flag {
+            flag: "--device",
+            message: error.to_string(),
+        })
     }
 
     /// Takes over the flags of `mnistq train`.

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use prometheus::{Counter, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts};
+use prometheus::{
+    CounterVec, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+};
 
 use super::{Hold, LONG, Metrics, SHORT, fine};
 
@@ -42,7 +44,9 @@ pub struct Working {
     batch_size: Histogram,
     batches: IntCounterVec,
     inference: Histogram,
-    busy: Counter,
+    busy: CounterVec,
+    memory_used: GaugeVec,
+    memory_total: GaugeVec,
     in_hand: IntGauge,
     finished: IntCounterVec,
     job: Histogram,
@@ -63,6 +67,8 @@ impl Metrics {
         let counters = |name: &str, help: &str, label: &str| {
             self.register(fine(IntCounterVec::new(Opts::new(name, help), &[label])))
         };
+        let gauges =
+            |name: &str, help: &str| self.register(fine(GaugeVec::new(Opts::new(name, help), &["device"])));
         let working = Working {
             queue_wait: histogram(
                 "mnistq_queue_wait_seconds",
@@ -76,10 +82,21 @@ impl Metrics {
                 "flushed_by",
             ),
             inference: histogram("mnistq_inference_duration_seconds", "Of one forward pass.", SHORT),
-            busy: self.register(fine(Counter::new(
-                "mnistq_device_busy_seconds_total",
-                "For how long the device had a batch in flight.",
+            busy: self.register(fine(CounterVec::new(
+                Opts::new(
+                    "mnistq_device_busy_seconds_total",
+                    "For how long the device had a batch in flight.",
+                ),
+                &["device"],
             ))),
+            memory_used: gauges(
+                "mnistq_device_memory_used_bytes",
+                "Memory of the device that is taken, by whomever; of devices that have their own.",
+            ),
+            memory_total: gauges(
+                "mnistq_device_memory_bytes",
+                "Memory of the device; of devices that have their own.",
+            ),
             in_hand: self.register(fine(IntGauge::new(
                 "mnistq_jobs_in_hand",
                 "Jobs in batches that are neither answered nor given back.",
@@ -120,10 +137,21 @@ impl Metrics {
 }
 
 impl Working {
-    /// From now on this model is asked: its name, the SHA-256 of its weights, and its device.
-    pub fn note_model(&self, labels: &[&str; 3]) {
-        self.model.reset();
+    /// From now on this model is asked: its name, the SHA-256 of its weights, and its device; and no longer the one
+    /// whose place it takes.
+    pub fn note_model(&self, labels: &[&str; 3], instead_of: Option<&[&str; 3]>) {
+        if let Some(old) = instead_of {
+            // Another worker of this process may have taken it away already.
+            let _ = self.model.remove_label_values(old);
+        }
         self.model.with_label_values(labels).set(1);
+        self.busy.with_label_values(&[labels[2]]);
+    }
+
+    /// So many bytes of a device's own memory are taken, of so many.
+    pub fn note_memory(&self, device: &str, used: u64, total: u64) {
+        self.memory_used.with_label_values(&[device]).set(used as f64);
+        self.memory_total.with_label_values(&[device]).set(total as f64);
     }
 
     /// A batch was closed.
@@ -148,11 +176,11 @@ impl Working {
         self.queue_wait.observe(queued.as_secs_f64());
     }
 
-    /// The model has answered, or has rejected what it was asked.
-    pub fn note_inference(&self, took: Duration) {
-        let seconds = took.as_secs_f64();
-        self.inference.observe(seconds);
-        self.busy.inc_by(seconds);
+    /// The model on this device has answered, or has rejected what it was asked: so long after it was asked, of which
+    /// it was `busy` with nothing else that is counted here.
+    pub fn note_inference(&self, device: &str, took: Duration, busy: Duration) {
+        self.inference.observe(took.as_secs_f64());
+        self.busy.with_label_values(&[device]).inc_by(busy.as_secs_f64());
     }
 
     /// An outcome is stored, so long after its upload came.

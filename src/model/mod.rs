@@ -3,26 +3,35 @@
 //! Put your own network behind [`Model`], and queue, batching, store and API stay as they are. Knows no
 //! queue, no job and no image format.
 
+mod buckets;
+pub mod canary;
+pub mod candle_net;
+#[cfg(feature = "cuda")]
+mod cuda;
 pub mod device;
 pub mod kernels;
+pub(crate) mod lane;
 pub mod net;
 pub mod parameters;
 mod pickle;
+pub mod precision;
 mod state_dict;
 pub mod weights;
 
 use std::thread::available_parallelism;
 
+use canary::{Canary, WithCanary};
+use candle_net::CandleNet;
 use device::{DeviceName, Opened};
 use kernels::CpuNet;
-use net::CandleNet;
+use precision::Precision;
 use weights::Weights;
 
-/// A network on its own thread, asked for one batch at a time.
+/// A network on its own thread, which makes it and never lets go of it.
 ///
 /// The same picture gets the same answer alone and in a batch: to 1e-4 in log-probability on any CPU path,
 /// to 1e-3 on a GPU.
-pub trait Model: Send {
+pub trait Model {
     /// What it is.
     fn card(&self) -> &ModelCard;
 
@@ -34,6 +43,78 @@ pub trait Model: Send {
     /// [`ModelError::Rejected`] if a picture of the batch can't be classified, [`ModelError::Broken`] if the
     /// model or its device can't go on.
     fn predict(&mut self, pixels: &[u8]) -> Result<Vec<f32>, ModelError>;
+
+    /// Readies it for batches of up to `largest` pictures, so that none pays for being the first of its size.
+    ///
+    /// # Errors
+    /// As [`Model::predict`].
+    fn warm_up(&mut self, largest: usize) -> Result<(), ModelError> {
+        let picture = usize::from(self.card().width) * usize::from(self.card().height);
+        self.predict(&vec![0; largest.min(1) * picture]).map(drop)
+    }
+
+    /// How many forward passes can be in flight at once.
+    fn depth(&self) -> usize {
+        1
+    }
+
+    /// Starts a forward pass, of which at most [`Model::depth`] may be in flight, and returns before its end if the
+    /// device can: then the next batch comes to the device while this one is computed.
+    ///
+    /// # Errors
+    /// As [`Model::predict`].
+    fn begin(&mut self, pixels: &[u8]) -> Result<Pass, ModelError> {
+        self.predict(pixels).map(Pass::Answered)
+    }
+
+    /// The answer of the pass that was begun first of those in flight, once there is one.
+    ///
+    /// # Errors
+    /// As [`Model::predict`].
+    fn end(&mut self, pass: Pass) -> Result<Vec<f32>, ModelError> {
+        match pass {
+            Pass::Answered(answers) => Ok(answers),
+            Pass::InFlight { .. } => Err(ModelError::Broken {
+                device: self.card().device.clone(),
+                source: "it was asked for an answer that it has never begun".into(),
+            }),
+        }
+    }
+
+    /// What tells whether it still answers rightly; none: what it answers first is taken for right.
+    fn canary(&self) -> Option<&Canary> {
+        None
+    }
+
+    /// The memory of its device, if that has some of its own.
+    fn memory(&self) -> Option<Memory> {
+        None
+    }
+}
+
+/// A forward pass that was begun.
+#[derive(Debug)]
+pub enum Pass {
+    /// It has ended: its log-probabilities.
+    Answered(Vec<f32>),
+    /// It goes on, and its answers will be at this place of the device.
+    InFlight {
+        /// Which of the sizes of batches.
+        bucket: usize,
+        /// Which of the places of that size.
+        place: usize,
+        /// How many pictures it is about.
+        pictures: usize,
+    },
+}
+
+/// The memory of a device, in bytes, whoever uses it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Memory {
+    /// What is taken.
+    pub used: u64,
+    /// What there is.
+    pub total: u64,
 }
 
 /// What a model is and takes.
@@ -59,6 +140,14 @@ pub enum ModelError {
     /// Something in this batch can't be classified; other pictures can.
     #[error("the model rejects a picture: {0}")]
     Rejected(String),
+    /// There is no such device, or this build can't use it.
+    #[error("there is no {device} to use")]
+    Missing {
+        /// Which.
+        device: String,
+        /// Why, and what to do.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The model can't go on: take it out of service.
     #[error("the model on {device} is broken")]
     Broken {
@@ -69,20 +158,48 @@ pub enum ModelError {
     },
 }
 
-/// MNISTNet with these weights, on this device: on a CPU by this crate's kernels, on a GPU by candle. Must be
-/// called on the thread that will use it.
+/// Where a model is to run, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// On what.
+    pub device: DeviceName,
+    /// With which numbers.
+    pub precision: Precision,
+    /// On how many threads of a CPU; 0: as many as there are cores.
+    pub threads: usize,
+}
+
+impl Place {
+    /// On this device, with 32-bit numbers.
+    #[must_use]
+    pub fn new(device: DeviceName, threads: usize) -> Self {
+        Self {
+            device,
+            precision: Precision::F32,
+            threads,
+        }
+    }
+}
+
+/// MNISTNet with these weights, at this place: on a CPU by this crate's kernels, on a GPU and with 16-bit numbers by
+/// candle. Must be called on the thread that will use it.
 ///
 /// # Errors
-/// [`ModelError::Broken`] if there is no such device.
-pub fn open(
-    weights: &Weights,
-    device: DeviceName,
-    thread_count: usize,
-) -> Result<Box<dyn Model>, ModelError> {
+/// [`ModelError::Missing`] if there is no such device, [`ModelError::Broken`] if it fails.
+pub fn open(weights: &Weights, place: Place) -> Result<Box<dyn Model>, ModelError> {
     let (parameters, sha256) = (&weights.parameters, weights.sha256.clone());
-    match device.open()? {
-        Opened::Cpu => Ok(Box::new(CpuNet::new(parameters, sha256, threads(thread_count))?)),
-        Opened::Cuda(name, device) => Ok(Box::new(CandleNet::new(parameters, sha256, name, device)?)),
+    let canary = Canary::of(parameters, place.precision)?;
+    let on_candle = |name, device| {
+        let model = CandleNet::new(parameters, sha256.clone(), place.precision, (name, device))?;
+        Ok(WithCanary::boxed(model, canary.clone()))
+    };
+    match place.device.open()? {
+        Opened::Cpu if place.precision == Precision::F32 => {
+            let model = CpuNet::new(parameters, sha256.clone(), threads(place.threads))?;
+            Ok(WithCanary::boxed(model, canary))
+        }
+        Opened::Cpu => on_candle(DeviceName::Cpu.to_string(), candle_core::Device::Cpu),
+        Opened::Cuda(name, device) => on_candle(name, device),
     }
 }
 

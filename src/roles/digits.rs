@@ -19,11 +19,11 @@ pub fn known() -> Vec<KnownPicture> {
 mod tests {
     use super::*;
     use crate::model::device::DeviceName;
-    use crate::model::{self, weights::Weights};
+    use crate::model::{self, Place, weights::Weights};
 
     #[test]
     fn the_weights_in_the_executable_read_all_ten() {
-        let mut model = model::open(&Weights::embedded().unwrap(), DeviceName::Cpu, 1).unwrap();
+        let mut model = model::open(&Weights::embedded().unwrap(), Place::new(DeviceName::Cpu, 1)).unwrap();
         let known = known();
         assert_eq!(known.len(), DIGITS.len());
         for KnownPicture { picture, class } in known {

@@ -16,10 +16,12 @@ use crate::train::report::{Page, Speed};
 /// Asks about all test pictures and prints the figures.
 pub async fn run(flags: &cli::Evaluate, mut config: Config) -> anyhow::Result<()> {
     config.apply_model(flags.device.as_deref(), flags.weights.as_ref(), flags.threads)?;
+    config.apply_dtype(flags.dtype.as_deref())?;
+    let place = config.place()?;
     let folder = mnist::folder(flags.data.as_deref(), &config.train.mirrors).await?;
     let dataset = Dataset::read(&folder, Split::Test)?;
     let weights = seams::weights(&config)?;
-    let mut model = model::open(&weights, config.model.device, config.model.threads)?;
+    let mut model = model::open(&weights, place)?;
     let began = Instant::now();
     let evaluation = Evaluation::of(&dataset, |pixels| model.predict(pixels))?;
     let speed = Speed::of("answered", dataset.len(), began.elapsed());

@@ -7,14 +7,16 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use anyhow::Context;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::Service;
+use super::work::start_engine;
 use crate::config::Config;
 use crate::metrics::Working;
+use crate::model::ModelCard;
+use crate::model::device::DeviceName;
 use crate::worker::canary::{self, KnownPicture};
 use crate::worker::{CurrentEngine, Engine, Worker};
 
@@ -27,7 +29,8 @@ pub struct Reloading {
     config: Config,
     service: Service,
     told: Arc<Notify>,
-    engines: Vec<CurrentEngine>,
+    /// Each with the device that it was started for.
+    engines: Vec<(CurrentEngine, DeviceName)>,
     counted: Option<Working>,
     /// The file as it was when it was last read, or when it was to be.
     read: Option<Look>,
@@ -55,9 +58,9 @@ impl Reloading {
         }
     }
 
-    /// Also brings them to this one.
-    pub fn add(&mut self, worker: &Worker) {
-        self.engines.push(worker.engine.clone());
+    /// Also brings them to this one, on this device.
+    pub fn add(&mut self, worker: &Worker, device: DeviceName) {
+        self.engines.push((worker.engine.clone(), device));
         self.counted = Some(worker.working.clone());
     }
 
@@ -115,31 +118,32 @@ impl Reloading {
     async fn replace_all(&self) -> anyhow::Result<(String, String)> {
         let known = (self.service.known)();
         let mut made = Vec::new();
-        for place in &self.engines {
-            made.push(self.make(&place.get(), &known).await?);
+        for (place, device) in &self.engines {
+            made.push(self.make(&place.get(), *device, &known).await?);
         }
         let sha256 = |engine: &Engine| engine.card().weights_sha256.clone();
-        let old = self.engines.first().map(|place| sha256(&place.get()));
+        let old = self.engines.first().map(|(place, _)| sha256(&place.get()));
         let new = made.first().map(sha256);
-        for (place, engine) in self.engines.iter().zip(made) {
-            let card = engine.card().clone();
+        for ((place, _), engine) in self.engines.iter().zip(made) {
+            let (card, old) = (engine.card().clone(), place.get().card().clone());
             place.replace(engine);
             if let Some(counted) = &self.counted {
-                counted.note_model(&[&card.name, &card.weights_sha256, &card.device]);
+                counted.note_model(&labels(&card), Some(&labels(&old)));
             }
         }
         Ok((new.unwrap_or_default(), old.unwrap_or_default()))
     }
 
     /// An engine with what is in the file now, beside the old one: for a while there are two models.
-    async fn make(&self, old: &Engine, known: &[KnownPicture]) -> anyhow::Result<Engine> {
-        let (config, ready) = (self.config.clone(), self.service.model);
-        let opening = tokio::task::spawn_blocking(move || ready(&config));
-        let opening = opening.await.context("reading them broke")??;
-        let engine = Engine::start(opening).await?;
+    async fn make(&self, old: &Engine, device: DeviceName, known: &[KnownPicture]) -> anyhow::Result<Engine> {
+        let engine = start_engine(&self.config, &self.service, device).await?;
         canary::check(&engine, old, known).await?;
         Ok(engine)
     }
+}
+
+fn labels(card: &ModelCard) -> [&str; 3] {
+    [&card.name, &card.weights_sha256, &card.device]
 }
 
 fn look(file: &Path) -> Option<Look> {

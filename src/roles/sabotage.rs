@@ -1,6 +1,8 @@
 //! Breaks one promise on purpose, for the tests that prove that such a break is found. Not in release builds.
 //!
-//! In comes what `MNISTQ_SABOTAGE` names, out go seams that do as it says.
+//! In comes what `MNISTQ_SABOTAGE` names, out go seams and models that do as it says.
+
+mod model;
 
 use std::num::NonZeroU16;
 use std::sync::Arc;
@@ -10,10 +12,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::sleep;
 
+use super::Opening;
 use super::seams::Seams;
 use crate::broker::{Broker, BrokerError, Buried, Confirm, Consumer, PublishError};
 use crate::job::{Job, JobId};
 use crate::store::{Claim, Entry, Finished, First, Reservation, ResultStore, StoreError};
+use model::Fault;
 
 /// The variable that names a sabotage.
 pub const VARIABLE: &str = "MNISTQ_SABOTAGE";
@@ -30,21 +34,42 @@ enum Sabotage {
     LastOutcomeWins,
     /// A connection that the broker closes in an orderly manner is not rebuilt.
     NoReturnAfterClose,
+    /// What happens to the model and its device.
+    Model(Fault),
 }
 
-/// The same seams, sabotaged if the environment says so.
-pub fn sabotaged(seams: Seams) -> anyhow::Result<Seams> {
+/// The sabotage that the environment names.
+fn named() -> anyhow::Result<Option<Sabotage>> {
     let Ok(name) = std::env::var(VARIABLE) else {
-        return Ok(seams);
+        return Ok(None);
     };
     let sabotage = match name.as_str() {
         "ack-before-store" => Sabotage::AckBeforeStore,
         "answer-before-confirm" => Sabotage::AnswerBeforeConfirm,
         "last-outcome-wins" => Sabotage::LastOutcomeWins,
         "no-return-after-close" => Sabotage::NoReturnAfterClose,
-        _ => anyhow::bail!("{VARIABLE}: there is no sabotage {name:?}"),
+        _ => match Fault::named(&name) {
+            Some(fault) => Sabotage::Model(fault),
+            None => anyhow::bail!("{VARIABLE}: there is no sabotage {name:?}"),
+        },
     };
     tracing::warn!(name, "SABOTAGED: this process breaks a promise on purpose");
+    Ok(Some(sabotage))
+}
+
+/// The same model, sabotaged if the environment says so.
+pub fn sabotaged_model(opening: Opening) -> anyhow::Result<Opening> {
+    Ok(match named()? {
+        Some(Sabotage::Model(fault)) => fault.befall(opening),
+        _ => opening,
+    })
+}
+
+/// The same seams, sabotaged if the environment says so.
+pub fn sabotaged(seams: Seams) -> anyhow::Result<Seams> {
+    let Some(sabotage) = named()?.filter(|sabotage| !matches!(sabotage, Sabotage::Model(_))) else {
+        return Ok(seams);
+    };
     Ok(Seams {
         broker: Arc::new(SabotagedBroker {
             inner: seams.broker,

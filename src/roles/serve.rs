@@ -66,17 +66,23 @@ pub async fn serve(
     let seams = Seams::open_to_stay(config, &metrics).await?;
 
     let mut parts: JoinSet<anyhow::Result<()>> = JoinSet::new();
-    let workers = config.model.workers.unwrap_or(u16::from(seams.embedded));
+    let devices = &config.model.device;
+    let workers = match config.model.workers {
+        Some(workers) => usize::from(workers),
+        None if seams.embedded => devices.iter().count(),
+        None => 0,
+    };
     let working = (workers > 0).then(|| metrics.working());
-    for (number, working) in (1..=workers).zip(working.into_iter().cycle()) {
+    let dealt = devices.iter().cycle().zip(working.into_iter().cycle());
+    for (number, (device, working)) in (1..=workers).zip(dealt) {
         let name = format!("serve-{}-{number}", std::process::id());
         let counted = Counted {
             seams: &seams,
             working,
             traces: traces.clone(),
         };
-        let worker = start_worker(name, config, service, counted).await?;
-        reloading.add(&worker);
+        let worker = start_worker(name, config, (service, device), counted).await?;
+        reloading.add(&worker, device);
         let shutdown = shutdown.clone();
         parts.spawn(async move { Ok(worker.run(shutdown).await?) });
     }

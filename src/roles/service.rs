@@ -19,7 +19,7 @@ pub struct Service {
     pub offer: Offer,
     /// What makes pictures of uploads, by this configuration.
     pub reader: fn(&Config) -> Arc<dyn Reader>,
-    /// Readies the model for each worker, by this configuration: says what is wrong with its files, opens no device.
+    /// Readies the model for each worker, by this configuration, which names one device: says what is wrong with its files, opens no device.
     /// Called again, and beside a model that works, when there are new weights.
     pub model: fn(&Config) -> anyhow::Result<Opening>,
     /// Pictures that every good model tells apart: new weights must do so before they take the old ones' place. None:
@@ -36,8 +36,8 @@ impl Service {
             reader: |config| Arc::new(DigitReader::new(&config.digit)),
             model: |config| {
                 let weights = seams::weights(config)?;
-                let (device, threads) = (config.model.device, config.model.threads);
-                Ok(Box::new(move || model::open(&weights, device, threads)))
+                let place = config.place()?;
+                Ok(Box::new(move || model::open(&weights, place)))
             },
             known: digits::known,
         }

@@ -7,11 +7,14 @@ use super::Service;
 use crate::cli::{self, CommandLine};
 use crate::config::{self, Config, ConfigError};
 use crate::telemetry;
+use crate::worker::{EngineError, WorkerError};
 
 /// The role did not do what it was asked.
 const FAILED: u8 = 1;
 /// It was asked wrongly; clap exits with the same code.
 const ASKED_WRONGLY: u8 = 2;
+/// Its model or the model's device fails or answers wrongly: what starts it again somewhere else should know that.
+const BROKEN: u8 = 3;
 
 /// All that an executable does which offers this service.
 #[must_use]
@@ -28,6 +31,7 @@ pub fn start(service: &Service) -> ExitCode {
         Ok(code) => code,
         Err(error) if error.is::<ConfigError>() => report(&error, ASKED_WRONGLY),
         Err(error) if reader_is_gone(&error) => ExitCode::SUCCESS,
+        Err(error) if is_broken(&error) => report(&error, BROKEN),
         Err(error) => report(&error, FAILED),
     }
 }
@@ -36,6 +40,15 @@ pub fn start(service: &Service) -> ExitCode {
 fn reader_is_gone(error: &anyhow::Error) -> bool {
     let kind = error.downcast_ref().map(io::Error::kind);
     kind == Some(io::ErrorKind::BrokenPipe)
+}
+
+/// A worker has found its device out of order, or one was to start beside such a device.
+fn is_broken(error: &anyhow::Error) -> bool {
+    let engine = match error.downcast_ref() {
+        Some(WorkerError::Engine(engine)) => Some(engine),
+        _ => error.downcast_ref::<EngineError>(),
+    };
+    engine.is_some_and(EngineError::is_broken)
 }
 
 fn configure(command_line: &CommandLine) -> Result<Config, ConfigError> {

@@ -11,6 +11,7 @@ use super::{Service, metrics};
 use crate::cli;
 use crate::config::Config;
 use crate::metrics::{Metrics, Working};
+use crate::model::device::DeviceName;
 use crate::shutdown;
 use crate::traces::Traces;
 use crate::worker::{Engine, Worker};
@@ -25,21 +26,28 @@ pub async fn run(flags: &cli::Work, mut config: Config, service: &Service) -> an
     let metrics = Metrics::new();
     let apart = metrics::bind(&config)?;
     let seams = Seams::open_to_stay(&config, &metrics).await?;
-    let name = format!("work-{}", std::process::id());
-    let counted = Counted {
-        seams: &seams,
-        working: metrics.working(),
-        traces: traces.clone(),
-    };
-    let worker = start_worker(name, &config, service, counted).await?;
-    reloading.add(&worker);
     let mut parts: JoinSet<anyhow::Result<()>> = JoinSet::new();
+    let working = metrics.working();
+    let devices = &config.model.device;
+    for (number, device) in (1..).zip(devices.iter()) {
+        let name = match devices.iter().count() {
+            1 => format!("work-{}", std::process::id()),
+            _ => format!("work-{}-{number}", std::process::id()),
+        };
+        let counted = Counted {
+            seams: &seams,
+            working: working.clone(),
+            traces: traces.clone(),
+        };
+        let worker = start_worker(name, &config, (service, device), counted).await?;
+        reloading.add(&worker, device);
+        let stop = told.stop.clone();
+        parts.spawn(async move { Ok(worker.run(stop).await?) });
+    }
     if let Some(listener) = apart {
         parts.spawn(metrics::tell(listener, metrics, told.stop.clone()));
     }
-    let (working, stop) = (told.stop.clone(), told.stop.clone());
-    parts.spawn(async move { Ok(worker.run(working).await?) });
-    parts.spawn(reloading.run(stop));
+    parts.spawn(reloading.run(told.stop.clone()));
     let ended = super::run_all(parts, &told.stop).await;
     seams.close().await;
     traces.close().await;
@@ -64,18 +72,21 @@ pub struct Counted<'a> {
     pub traces: Traces,
 }
 
-/// A worker whose model is loaded and warm.
+/// A worker on this device whose model is loaded and warm.
 pub async fn start_worker(
     name: String,
     config: &Config,
-    service: &Service,
+    (service, device): (&Service, DeviceName),
     Counted {
         seams,
         working,
         traces,
     }: Counted<'_>,
 ) -> anyhow::Result<Worker> {
-    let engine = Engine::start((service.model)(config)?).await?;
+    let engine = start_engine(config, service, device).await?;
+    if device == DeviceName::Auto {
+        tracing::info!("--device auto: took {}", engine.card().device);
+    }
     Ok(Worker {
         name,
         broker: Arc::clone(&seams.broker),
@@ -85,4 +96,16 @@ pub async fn start_worker(
         traces,
         settings: config.work.clone(),
     })
+}
+
+/// An engine whose model is loaded from what is in the weight file now, and warm.
+pub async fn start_engine(config: &Config, service: &Service, device: DeviceName) -> anyhow::Result<Engine> {
+    let largest = usize::from(config.work.max_batch.get());
+    let (mut config, ready) = (config.clone(), service.model);
+    config.model = config.model.on(device);
+    let opening = tokio::task::spawn_blocking(move || ready(&config));
+    let opening = opening.await.context("reading the weights broke")??;
+    #[cfg(debug_assertions)]
+    let opening = super::sabotage::sabotaged_model(opening)?;
+    Ok(Engine::start(opening, largest).await?)
 }

@@ -3,12 +3,15 @@
 //! In come pictures and numbers that a seed decides, out go as many pictures with the same labels. The same seed,
 //! epoch and picture give the same result, on any number of threads.
 
+mod batch;
+
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use super::dataset::{Dataset, PICTURE};
 use super::random::SplitMix64;
 use crate::model::ModelError;
+pub(super) use batch::BatchAugmenter;
 
 /// Pixels of a side.
 const SIDE: usize = 28;
@@ -56,6 +59,12 @@ impl Augmenter {
         Ok(Self { seed, pool })
     }
 
+    /// What its distortions come from.
+    #[must_use]
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
     /// The pictures of a batch, anew for each epoch, one after the other.
     #[must_use]
     pub fn batch(&self, dataset: &Dataset, epoch: u32, indices: &[usize]) -> Vec<u8> {
@@ -63,35 +72,61 @@ impl Augmenter {
         self.pool.install(|| {
             let pictures = pixels.par_chunks_mut(PICTURE).zip(indices);
             pictures.for_each(|(picture, &index)| {
-                let mut numbers = SplitMix64::for_picture(self.seed, epoch, index);
-                picture.copy_from_slice(&distorted(dataset.image(index), &mut numbers));
+                let distortion = Distortion::of(self.seed, epoch, index);
+                picture.copy_from_slice(&distorted(dataset.image(index), &distortion));
             });
         });
         pixels
     }
 }
 
+/// What happens to a picture.
+struct Distortion {
+    field: Field,
+    /// How far it becomes its thickest neighbours, or below 0 its thinnest.
+    thickness: f64,
+    /// How far it becomes its blurred self.
+    blur: f64,
+    /// What its ink is multiplied with.
+    ink: f32,
+}
+
+impl Distortion {
+    /// Of a picture in an epoch.
+    fn of(seed: u64, epoch: u32, index: usize) -> Self {
+        let numbers = &mut SplitMix64::for_picture(seed, epoch, index);
+        Self {
+            field: Field::new(numbers),
+            thickness: numbers.between(-THINNER, THICKER),
+            // Half of all pictures stay sharp.
+            blur: numbers.between(-BLUR, BLUR).max(0.0),
+            ink: numbers.between(1.0 - INK, 1.0 + INK) as f32,
+        }
+    }
+}
+
 /// A picture as somebody else would have written it.
-fn distorted(picture: &[u8], numbers: &mut SplitMix64) -> [u8; PICTURE] {
+fn distorted(picture: &[u8], distortion: &Distortion) -> [u8; PICTURE] {
     let mut ink = [0.0; PICTURE];
-    let field = Field::new(numbers);
+    let Distortion {
+        field,
+        thickness,
+        blur,
+        ink: factor,
+    } = distortion;
     let padded = padded(picture);
     for (place, ink) in ink.iter_mut().enumerate() {
         let (x, y) = field.source((place % SIDE) as f32, (place / SIDE) as f32);
         *ink = sample(&padded, x, y);
     }
-    let thickness = numbers.between(-THINNER, THICKER);
-    let neighbours = if thickness > 0.0 {
+    let neighbours = if *thickness > 0.0 {
         neighbourhood(&ink, f32::max)
     } else {
         neighbourhood(&ink, f32::min)
     };
     blend(&mut ink, &neighbours, thickness.abs());
-    // Half of all pictures stay sharp.
-    let blur = numbers.between(-BLUR, BLUR).max(0.0);
     let blurred = blurred(&ink);
-    blend(&mut ink, &blurred, blur);
-    let factor = numbers.between(1.0 - INK, 1.0 + INK) as f32;
+    blend(&mut ink, &blurred, *blur);
     // A float becomes the nearest byte that there is.
     ink.map(|ink| (ink * factor).round() as u8)
 }
@@ -139,11 +174,6 @@ impl Field {
 
     /// The grid's movement, linear between its points.
     fn bend(&self, x: f32, y: f32) -> [f32; 2] {
-        let cell = |along: f32| {
-            let along = along * (GRID - 1) as f32 / (SIDE - 1) as f32;
-            let first = (along as usize).min(GRID - 2);
-            (first, along - first as f32)
-        };
         let ((column, right), (row, down)) = (cell(x), cell(y));
         let between = |from: f32, to: f32, share: f32| from + (to - from) * share;
         [0, 1].map(|axis| {
@@ -153,6 +183,13 @@ impl Field {
             between(above, below, down)
         })
     }
+}
+
+/// Before which point of the grid a pixel lies, and how far behind it.
+fn cell(along: f32) -> (usize, f32) {
+    let along = along * (GRID - 1) as f32 / (SIDE - 1) as f32;
+    let first = (along as usize).min(GRID - 2);
+    (first, along - first as f32)
 }
 
 fn padded(picture: &[u8]) -> [f32; PADDED * PADDED] {

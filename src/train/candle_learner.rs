@@ -1,28 +1,62 @@
 //! MNISTNet learning in candle, on any of its devices: what GPUs use, and what the kernels are checked against.
+//!
+//! In come pictures, or once a whole data set that stays on the device, out go parameters. A step is recorded once for
+//! each size of batch and started by one call after that, where the device can.
 
-use candle_core::{Device, Result, Tensor, Var};
-use candle_nn::loss::nll;
+mod flat;
+mod kept;
+mod masks;
+mod passes;
 
-use super::dropout::{Layer, Mask};
-use super::{Dropout, Learner, LearnerState};
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use candle_core::{DType, Device, Result, Tensor};
+
+use super::dataset::{Dataset, PICTURE};
+use super::{Dropout, Epoch, Learner, LearnerState, Resident};
 use crate::model::ModelError;
-use crate::model::net::{Layers, Masks, normalize, tensors};
-use crate::model::parameters::{Parameters, TENSORS};
+use crate::model::lane::{self, Lane, Work};
+use crate::model::net::{Layers, normalize};
+use crate::model::precision::Precision;
+use flat::Flat;
+use kept::{Kept, Prepared};
+use masks::Unpacker;
+use passes::{Batch, Constants};
 
-/// Share of the old average that each step keeps: PyTorch's default for Adadelta.
-const RHO: f64 = 0.9;
-/// Added before each root and division: PyTorch's default for Adadelta.
-const EPSILON: f64 = 1e-6;
+/// Pictures asked about at once: candle's convolutions take 1.3 MB for each.
+const ASKED: usize = 256;
 
 /// A network, its optimizer and its dropout, on one device.
 pub struct CandleLearner {
     name: String,
     device: Device,
-    parameters: Vec<Var>,
-    square_average: Vec<Tensor>,
-    accumulated_update: Vec<Tensor>,
+    lane: Box<dyn Lane>,
+    flat: Flat,
+    /// The learning rate, as one number on the device.
+    rate: Tensor,
+    parts: Rc<Parts>,
+    /// For each size of batch, a step on what lies in its inputs.
+    steps_of: HashMap<usize, Rc<Step>>,
     dropout: Dropout,
     steps: u64,
+    kept: Option<Kept>,
+    prepared: Option<Prepared>,
+}
+
+/// What all steps share.
+struct Parts {
+    constants: Constants,
+    unpacker: Unpacker,
+}
+
+/// A step for batches of one size: where its inputs lie, and what is done with them.
+struct Step {
+    pictures: Tensor,
+    labels: Tensor,
+    dropped: Tensor,
+    loss: Tensor,
+    work: Work,
 }
 
 impl CandleLearner {
@@ -37,82 +71,131 @@ impl CandleLearner {
         device: Device,
     ) -> std::result::Result<Self, ModelError> {
         let open = || {
-            let parameters = tensors(&state.parameters, &device)?;
-            Ok((
-                parameters
-                    .iter()
-                    .map(Var::from_tensor)
-                    .collect::<Result<Vec<_>>>()?,
-                tensors(&state.square_average, &device)?,
-                tensors(&state.accumulated_update, &device)?,
-            ))
+            let parts = Parts {
+                constants: Constants::new(&device)?,
+                unpacker: Unpacker::new(&dropout, &device)?,
+            };
+            let flat = Flat::new(state, &device)?;
+            Ok((flat, Tensor::zeros(1, DType::F32, &device)?, parts))
         };
-        let (parameters, square_average, accumulated_update) =
-            open().map_err(|error| broken(&name, error))?;
-        let steps = state.steps;
+        let (flat, rate, parts) = open().map_err(|error| broken(&name, error))?;
         Ok(Self {
             name,
+            lane: lane::to(&device),
             device,
-            parameters,
-            square_average,
-            accumulated_update,
+            flat,
+            rate,
+            parts: Rc::new(parts),
+            steps_of: HashMap::new(),
             dropout,
-            steps,
+            steps: state.steps,
+            kept: None,
+            prepared: None,
         })
     }
 
-    fn layers(&self) -> Result<Layers> {
-        let tensors: Vec<Tensor> = self
-            .parameters
-            .iter()
-            .map(|var| var.as_tensor().clone())
-            .collect();
-        match <[Tensor; 8]>::try_from(tensors) {
-            Ok(tensors) => Ok(Layers::new(tensors)),
-            Err(_) => candle_core::bail!("MNISTNet has eight tensors"),
+    /// The step for batches of this size. It is done when it is recorded, so what that has changed is put back.
+    fn step_of(&mut self, pictures: usize) -> Result<Rc<Step>> {
+        if let Some(step) = self.steps_of.get(&pictures) {
+            return Ok(Rc::clone(step));
         }
-    }
-
-    fn masks(&self, pictures: usize) -> Result<Masks> {
-        let factors = |layer: Layer, elements: u32| -> Vec<f32> {
-            let of_picture = |picture| self.dropout.mask(layer, self.steps, picture);
-            let row = move |mask: Mask| (0..elements).map(move |element| mask.factor(element));
-            (0..pictures).map(of_picture).flat_map(row).collect()
-        };
-        Ok(Masks {
-            features: Tensor::from_vec(
-                factors(Layer::Features, 9216),
-                (pictures, 64, 12, 12),
-                &self.device,
-            )?,
-            hidden: Tensor::from_vec(factors(Layer::Hidden, 128), (pictures, 128), &self.device)?,
-        })
-    }
-
-    fn learn(&mut self, pixels: &[u8], labels: &[u8], learning_rate: f64) -> Result<f32> {
-        let masks = self.masks(labels.len())?;
-        let log_probabilities = self
-            .layers()?
-            .forward(&normalize(pixels, &self.device)?, Some(&masks))?;
-        let labels = labels.iter().map(|label| u32::from(*label)).collect::<Vec<_>>();
-        let loss = nll(&log_probabilities, &Tensor::new(labels, &self.device)?)?;
-        let gradients = loss.backward()?;
-        for (index, parameter) in self.parameters.iter().enumerate() {
-            let Some(gradient) = gradients.get(parameter) else {
-                continue;
+        let before = self.flat.state(self.steps)?;
+        let zeros = |shape: &[usize], dtype| Tensor::zeros(shape, dtype, &self.device);
+        let inputs = [
+            zeros(&[pictures, 1, 28, 28], DType::U8)?,
+            zeros(&[pictures], DType::U8)?,
+            zeros(&[pictures, masks::PACKED], DType::U8)?,
+        ];
+        let loss = zeros(&[1], DType::F32)?;
+        let (parts, flat, rate) = (Rc::clone(&self.parts), self.flat.clone(), self.rate.clone());
+        let (from, to) = (inputs.clone(), loss.clone());
+        let work: Work = Box::new(move || {
+            let [pictures, labels, dropped] = &from;
+            let (features, hidden) = parts.unpacker.unpack(dropped)?;
+            let batch = Batch {
+                pictures: &normalize(pictures)?,
+                labels,
+                features: &features,
+                hidden: &hidden,
             };
-            let square = &mut self.square_average[index];
-            *square = ((&*square * RHO)? + (gradient.sqr()? * (1.0 - RHO))?)?.detach();
-            let accumulated = &mut self.accumulated_update[index];
-            let ratio = (&*accumulated + EPSILON)?
-                .sqrt()?
-                .div(&(&*square + EPSILON)?.sqrt()?)?;
-            let update = (ratio * gradient)?.detach();
-            *accumulated = ((&*accumulated * RHO)? + (update.sqr()? * (1.0 - RHO))?)?;
-            parameter.set(&(parameter.as_tensor() - (update * learning_rate)?)?)?;
+            let (gradients, loss) = parts.constants.gradients(&flat.tensors()?, &batch)?;
+            to.slice_set(&loss, 0, 0)?;
+            flat.update(&gradients, &rate)
+        });
+        let work = self.lane.record(work)?;
+        self.flat.set(&before)?;
+        let [pictures_in, labels, dropped] = inputs;
+        let step = Rc::new(Step {
+            pictures: pictures_in,
+            labels,
+            dropped,
+            loss,
+            work,
+        });
+        self.steps_of.insert(pictures, Rc::clone(&step));
+        Ok(step)
+    }
+
+    fn set_rate(&self, learning_rate: f32) -> Result<()> {
+        self.rate
+            .slice_set(&Tensor::new(&[learning_rate], &self.device)?, 0, 0)
+    }
+
+    fn learn(&mut self, pixels: &[u8], labels: &[u8], learning_rate: f32) -> Result<f32> {
+        let pictures = labels.len();
+        let step = self.step_of(pictures)?;
+        self.set_rate(learning_rate)?;
+        let places: Vec<_> = (0..pictures).map(|picture| (self.steps, picture)).collect();
+        self.lane.upload(&step.pictures, pixels)?;
+        self.lane.upload(&step.labels, labels)?;
+        self.lane
+            .upload(&step.dropped, &masks::pack(&self.dropout, &places))?;
+        (step.work)()?;
+        self.steps += 1;
+        step.loss.get(0)?.to_scalar()
+    }
+
+    fn prepare(&mut self, epoch: &Epoch<'_>) -> Result<()> {
+        let Some(kept) = &self.kept else {
+            candle_core::bail!("no data set is kept");
+        };
+        let places = (0..epoch.order.len()).map(|place| {
+            let step = (place / epoch.batch_size) as u64;
+            (self.steps + step, place % epoch.batch_size)
+        });
+        let dropped = masks::pack(&self.dropout, &places.collect::<Vec<_>>());
+        self.prepared = Some(kept.prepare(epoch, dropped)?);
+        self.set_rate(epoch.learning_rate)
+    }
+
+    fn learn_prepared(&mut self, batch: usize) -> Result<()> {
+        let range = match &self.prepared {
+            Some(prepared) => prepared.range(batch),
+            None => candle_core::bail!("no epoch has begun"),
+        };
+        let step = self.step_of(range.len())?;
+        if let Some(prepared) = &mut self.prepared {
+            prepared.fill(range, [&step.pictures, &step.labels, &step.dropped])?;
+            (step.work)()?;
+            prepared.note(&step.loss)?;
         }
         self.steps += 1;
-        loss.to_scalar()
+        Ok(())
+    }
+
+    fn ask(&self, pixels: &[u8]) -> Result<Vec<f32>> {
+        let parameters = self.flat.state(self.steps)?.parameters;
+        let layers = Layers::new(&parameters, Precision::F32, &self.device)?;
+        let mut answers = Vec::new();
+        for pixels in pixels.chunks(ASKED * PICTURE) {
+            let pictures = Tensor::from_slice(pixels, (pixels.len() / PICTURE, 1, 28, 28), &self.device)?;
+            answers.extend(layers.forward(&pictures)?.flatten_all()?.to_vec1::<f32>()?);
+        }
+        Ok(answers)
+    }
+
+    fn broken(&self, error: candle_core::Error) -> ModelError {
+        broken(&self.name, error)
     }
 }
 
@@ -121,14 +204,6 @@ fn broken(device: &str, error: candle_core::Error) -> ModelError {
         device: device.to_owned(),
         source: error.into(),
     }
-}
-
-fn parameters<'a>(tensors: impl Iterator<Item = &'a Tensor>) -> Result<Parameters> {
-    let mut parameters = Parameters::zeros();
-    for (tensor, array) in tensors.zip(parameters.arrays_mut()) {
-        array.copy_from_slice(&tensor.flatten_all()?.to_vec1()?);
-    }
-    Ok(parameters)
 }
 
 impl Learner for CandleLearner {
@@ -142,31 +217,40 @@ impl Learner for CandleLearner {
         labels: &[u8],
         learning_rate: f32,
     ) -> std::result::Result<f32, ModelError> {
-        self.learn(pixels, labels, learning_rate.into())
-            .map_err(|error| broken(&self.name, error))
+        self.learn(pixels, labels, learning_rate)
+            .map_err(|error| self.broken(error))
     }
 
     fn predict(&mut self, pixels: &[u8]) -> std::result::Result<Vec<f32>, ModelError> {
-        if pixels.is_empty() {
-            return Ok(Vec::new());
-        }
-        let predict = || {
-            let log_probabilities = self.layers()?.forward(&normalize(pixels, &self.device)?, None)?;
-            log_probabilities.flatten_all()?.to_vec1()
-        };
-        predict().map_err(|error| broken(&self.name, error))
+        self.ask(pixels).map_err(|error| self.broken(error))
     }
 
     fn state(&mut self) -> std::result::Result<LearnerState, ModelError> {
-        debug_assert_eq!(self.parameters.len(), TENSORS.len());
-        let read = || {
-            Ok(LearnerState {
-                parameters: parameters(self.parameters.iter().map(Var::as_tensor))?,
-                square_average: parameters(self.square_average.iter())?,
-                accumulated_update: parameters(self.accumulated_update.iter())?,
-                steps: self.steps,
-            })
-        };
-        read().map_err(|error| broken(&self.name, error))
+        self.flat.state(self.steps).map_err(|error| self.broken(error))
+    }
+
+    fn resident(&mut self) -> Option<&mut dyn Resident> {
+        Some(self)
+    }
+}
+
+impl Resident for CandleLearner {
+    fn keep(&mut self, dataset: &Dataset, augment: Option<u64>) -> std::result::Result<(), ModelError> {
+        let kept = Kept::new(dataset, augment, &self.device);
+        self.kept = Some(kept.map_err(|error| self.broken(error))?);
+        Ok(())
+    }
+
+    fn begin(&mut self, epoch: &Epoch<'_>) -> std::result::Result<(), ModelError> {
+        self.prepare(epoch).map_err(|error| self.broken(error))
+    }
+
+    fn step_on_kept(&mut self, batch: usize) -> std::result::Result<(), ModelError> {
+        self.learn_prepared(batch).map_err(|error| self.broken(error))
+    }
+
+    fn losses(&mut self) -> std::result::Result<Vec<f32>, ModelError> {
+        let losses = self.prepared.as_mut().map_or(Ok(Vec::new()), Prepared::losses);
+        losses.map_err(|error| self.broken(error))
     }
 }

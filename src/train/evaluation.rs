@@ -3,9 +3,8 @@
 //! Takes any function from pixels to log-probabilities. Prints nothing.
 
 use super::dataset::{Dataset, PICTURE};
-use crate::model::device::DeviceName;
 use crate::model::weights::Weights;
-use crate::model::{self, ModelError};
+use crate::model::{self, ModelError, Place};
 
 /// Classes of MNIST.
 pub const CLASSES: usize = 10;
@@ -77,16 +76,12 @@ impl Evaluation {
         })
     }
 
-    /// Asks the network with these weights, on this device and so many threads.
+    /// Asks the network with these weights, at this place.
     ///
     /// # Errors
     /// [`ModelError::Broken`] if the device fails.
-    pub fn of_weights(
-        weights: &Weights,
-        dataset: &Dataset,
-        (device, threads): (DeviceName, usize),
-    ) -> Result<Self, ModelError> {
-        let mut network = model::open(weights, device, threads)?;
+    pub fn of_weights(weights: &Weights, dataset: &Dataset, place: Place) -> Result<Self, ModelError> {
+        let mut network = model::open(weights, place)?;
         Self::of(dataset, |pixels| network.predict(pixels))
     }
 

@@ -20,10 +20,11 @@ use serde::Deserialize;
 
 pub use run::{Course, End, Ended, Progress, Step, Tested, TrainError, run};
 
-use crate::model::device::{DeviceName, Opened};
+use crate::model::device::Opened;
 use crate::model::parameters::Parameters;
-use crate::model::{ModelError, threads};
+use crate::model::{ModelError, Place, threads};
 use candle_learner::CandleLearner;
+use dataset::Dataset;
 use kernels::WinogradLearner;
 
 /// How to train: the defaults are those of PyTorch's MNIST example.
@@ -91,23 +92,18 @@ impl Settings {
 /// thread that will use it.
 ///
 /// # Errors
-/// [`ModelError::Broken`] if there is no such device.
-pub fn learner(
-    state: &LearnerState,
-    seed: u64,
-    device: DeviceName,
-    thread_count: usize,
-) -> Result<Box<dyn Learner>, ModelError> {
+/// [`ModelError::Missing`] if there is no such device.
+pub fn learner(state: &LearnerState, seed: u64, place: Place) -> Result<Box<dyn Learner>, ModelError> {
     let dropout = Dropout {
         features: 0.25,
         hidden: 0.5,
         seed,
     };
-    match device.open()? {
+    match place.device.open()? {
         Opened::Cpu => Ok(Box::new(WinogradLearner::new(
             state,
             dropout,
-            threads(thread_count),
+            threads(place.threads),
         )?)),
         Opened::Cuda(name, device) => Ok(Box::new(CandleLearner::new(state, dropout, name, device)?)),
     }
@@ -116,7 +112,7 @@ pub fn learner(
 /// A network that learns: the network, its optimizer (Adadelta, rho 0.9, eps 1e-6) and its dropout, as one.
 ///
 /// Same seed, same implementation, same threads: the same parameters after the same steps.
-pub trait Learner: Send {
+pub trait Learner {
     /// Where it runs, as `--device` names it.
     fn device(&self) -> &str;
 
@@ -137,6 +133,52 @@ pub trait Learner: Send {
     /// # Errors
     /// [`ModelError::Broken`] if the device fails.
     fn state(&mut self) -> Result<LearnerState, ModelError>;
+
+    /// The same learner as one that has its data set beside the network, if it can.
+    fn resident(&mut self) -> Option<&mut dyn Resident> {
+        None
+    }
+}
+
+/// A learner that is given a data set once, and then only told what to learn: for devices to which every transfer
+/// takes its time. Its steps are those of [`Learner::step`].
+pub trait Resident {
+    /// Takes a data set over. With a seed, each epoch has it distorted anew, as [`augment::Augmenter`] does it.
+    ///
+    /// # Errors
+    /// [`ModelError::Broken`] if the device fails.
+    fn keep(&mut self, dataset: &Dataset, augment: Option<u64>) -> Result<(), ModelError>;
+
+    /// Readies an epoch.
+    ///
+    /// # Errors
+    /// [`ModelError::Broken`] if the device fails, or has no data set.
+    fn begin(&mut self, epoch: &Epoch<'_>) -> Result<(), ModelError>;
+
+    /// One optimizer step on a batch of the epoch, counted from 0. Returns before its end, if the device can.
+    ///
+    /// # Errors
+    /// [`ModelError::Broken`] if the device fails.
+    fn step_on_kept(&mut self, batch: usize) -> Result<(), ModelError>;
+
+    /// The losses of the steps since this was last asked, at most 64: waits for their end.
+    ///
+    /// # Errors
+    /// [`ModelError::Broken`] if the device fails.
+    fn losses(&mut self) -> Result<Vec<f32>, ModelError>;
+}
+
+/// What an epoch goes through.
+#[derive(Debug, Clone, Copy)]
+pub struct Epoch<'a> {
+    /// Counted from 1.
+    pub number: u32,
+    /// The pictures' places in the data set, in the order in which they are learned.
+    pub order: &'a [usize],
+    /// Pictures in a batch; the last may have fewer.
+    pub batch_size: usize,
+    /// What its steps are made with.
+    pub learning_rate: f32,
 }
 
 /// Where a learner is.

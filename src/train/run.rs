@@ -15,11 +15,13 @@ use super::evaluation::Evaluation;
 use super::kept::{Best, Kept};
 use super::random::order;
 use super::report::ReportError;
-use super::{Learner, Settings};
-use crate::model::ModelError;
-use crate::model::device::DeviceName;
+use super::{Epoch, Learner, Resident, Settings};
 use crate::model::parameters::Parameters;
 use crate::model::weights::{Weights, WeightsError};
+use crate::model::{ModelError, Place};
+
+/// Steps whose losses a device may keep for itself: a progress bar moves often enough.
+const UNTOLD: usize = 10;
 
 /// What a run goes through, and where its weights go.
 pub struct Course<'a> {
@@ -37,8 +39,8 @@ pub struct Course<'a> {
     pub done: u32,
     /// The mean of the parameters after those of them that are averaged.
     pub mean: Option<&'a Parameters>,
-    /// Where weights are tested, and on how many threads.
-    pub device: (DeviceName, usize),
+    /// Where weights are tested.
+    pub place: Place,
     /// The best of them, if the weight file is to keep its weights until there is a better one.
     pub best: Option<&'a Best>,
 }
@@ -155,6 +157,9 @@ pub fn run(
         settings, train, out, ..
     } = course;
     let batches = train.len().div_ceil(settings.batch_size) as u64;
+    if let Some(learner) = learner.resident() {
+        learner.keep(train, course.augmenter.map(Augmenter::seed))?;
+    }
     let mut best = course.best.cloned();
     let mut mean = course.mean.cloned();
     if let Some(best) = &best {
@@ -169,22 +174,31 @@ pub fn run(
     for epoch in course.done + 1..=settings.epochs {
         let learning_rate = rate(settings, epoch);
         let order = order(settings.seed, epoch, train.len());
-        for (batch, indices) in order.chunks(settings.batch_size).enumerate() {
-            if stop.is_cancelled() {
-                return Ok(ended(End::Stopped, epoch - 1, best));
-            }
-            let (pixels, labels) = course.batch(epoch, indices);
-            let loss = learner.step(&pixels, &labels, learning_rate)?;
+        let going_through = Epoch {
+            number: epoch,
+            order: &order,
+            batch_size: settings.batch_size,
+            learning_rate,
+        };
+        let mut on_step = |batch: usize, loss| {
+            let seen = batch * settings.batch_size;
             progress.stepped(&Step {
                 epoch,
                 step: u64::from(epoch - 1) * batches + batch as u64 + 1,
                 batch,
-                seen: batch * settings.batch_size,
-                pictures: indices.len(),
+                seen,
+                pictures: settings.batch_size.min(train.len() - seen),
                 total: train.len(),
                 learning_rate,
                 loss,
             });
+        };
+        let whole = match learner.resident() {
+            Some(learner) => learn_kept(learner, &going_through, (&mut on_step, stop))?,
+            None => learn(learner, course, &going_through, (&mut on_step, stop))?,
+        };
+        if !whole {
+            return Ok(ended(End::Stopped, epoch - 1, best));
         }
         let state = learner.state()?;
         let averaged_epochs = settings.averaged(epoch);
@@ -192,7 +206,7 @@ pub fn run(
             mean = Some(averaged(mean, &state.parameters, averaged_epochs));
         }
         let weights = Weights::new(mean.as_ref().unwrap_or(&state.parameters).clone())?;
-        let evaluation = Evaluation::of_weights(&weights, course.test, course.device)?;
+        let evaluation = Evaluation::of_weights(&weights, course.test, course.place)?;
         let now_best = match best {
             Some(best) if !settings.keeps(&evaluation, &best) => best,
             _ => {
@@ -219,6 +233,47 @@ pub fn run(
         best = Some(now_best);
     }
     Ok(ended(End::Whole, settings.epochs, best))
+}
+
+/// Learns what an epoch goes through, and tells the loss of each batch. False: it was told to stop before the end.
+fn learn(
+    learner: &mut dyn Learner,
+    course: &Course<'_>,
+    epoch: &Epoch<'_>,
+    (on_step, stop): (&mut dyn FnMut(usize, f32), &CancellationToken),
+) -> Result<bool, TrainError> {
+    for (batch, indices) in epoch.order.chunks(epoch.batch_size).enumerate() {
+        if stop.is_cancelled() {
+            return Ok(false);
+        }
+        let (pixels, labels) = course.batch(epoch.number, indices);
+        on_step(batch, learner.step(&pixels, &labels, epoch.learning_rate)?);
+    }
+    Ok(true)
+}
+
+/// The same of a learner that has the data set. Losses are asked for now and then: that waits for the device.
+fn learn_kept(
+    learner: &mut dyn Resident,
+    epoch: &Epoch<'_>,
+    (on_step, stop): (&mut dyn FnMut(usize, f32), &CancellationToken),
+) -> Result<bool, TrainError> {
+    learner.begin(epoch)?;
+    let batches = epoch.order.len().div_ceil(epoch.batch_size);
+    let mut told = 0;
+    for batch in 0..batches {
+        if stop.is_cancelled() {
+            return Ok(false);
+        }
+        learner.step_on_kept(batch)?;
+        if batch + 1 == batches || (batch + 1).is_multiple_of(UNTOLD) {
+            for loss in learner.losses()? {
+                on_step(told, loss);
+                told += 1;
+            }
+        }
+    }
+    Ok(true)
 }
 
 impl Course<'_> {

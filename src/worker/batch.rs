@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-use crate::broker::{Consumer, Delivery};
+use crate::broker::{Consumer, Delivery, Standing};
 use crate::metrics::FlushedBy;
 
 /// When a batch is closed: full, or `max_wait` after its first delivery with nothing more at hand.
@@ -26,6 +26,14 @@ pub struct Batch {
     pub deliveries: Vec<Delivery>,
     /// Why there are no more.
     pub flushed_by: FlushedBy,
+}
+
+impl Batch {
+    /// Whether a job in it is suspected of killing workers.
+    pub fn has_suspect(&self) -> bool {
+        let mut deliveries = self.deliveries.iter();
+        deliveries.any(|delivery| delivery.standing == Standing::Suspect)
+    }
 }
 
 impl Batching {

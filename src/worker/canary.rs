@@ -1,10 +1,17 @@
-//! The canary: whether a model may take another's place, asked before it has answered anybody.
+//! The canary: whether a model may take another's place, asked before it has answered anybody; and whether the one in
+//! use still answers as it should.
 //!
-//! In come two engines and pictures whose class is known, out goes why the new one had better not. Knows no file, and
-//! stores nothing.
+//! In come engines and pictures whose class is known, out goes why they had better not work. Knows no file, and stores
+//! nothing.
 
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::current::CurrentEngine;
 use super::engine::{Engine, EngineError};
 use crate::job::Picture;
+use crate::metrics::Working;
 use crate::model::ModelCard;
 
 /// A picture that every good model of a service takes for the same.
@@ -47,6 +54,24 @@ pub enum CanaryError {
 const SLACK: f32 = 1e-2;
 /// A good model may be wrong about one in so many.
 const MAY_BE_WRONG: usize = 5;
+
+/// How long a device may be out of order before somebody sees it, work or no work.
+const PAUSE: Duration = Duration::from_secs(60);
+
+/// Has the engine in use answer its canary now and every minute, and tells what memory of its device is taken. Ends with
+/// what is wrong, once something is.
+pub(super) async fn watch(engine: CurrentEngine, working: Working) -> EngineError {
+    loop {
+        let engine = engine.get();
+        match engine.check().await {
+            Ok(None) => {}
+            Ok(Some(memory)) => working.note_memory(&engine.card().device, memory.used, memory.total),
+            Err(error) => return error,
+        }
+        drop(engine);
+        sleep(PAUSE).await;
+    }
+}
 
 /// Asks the new engine about a blank picture and all that is known.
 ///
@@ -131,7 +156,7 @@ mod tests {
             height,
             classes: 2,
         };
-        Engine::start(move || Ok(Box::new(Says(card, answer))))
+        Engine::start(move || Ok(Box::new(Says(card, answer))), 1)
             .await
             .unwrap()
     }

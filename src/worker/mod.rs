@@ -5,7 +5,8 @@
 //! model. Knows the two seams and the model, and nothing of HTTP or image formats.
 //!
 //! Three batches may be in hand at once: one is being stored, one is in the model, one waits. So receiving
-//! and storing overlap with the forward pass.
+//! and storing overlap with the forward pass. A model that can have several in flight, as on a GPU, is asked about
+//! more.
 
 mod batch;
 pub mod canary;
@@ -20,7 +21,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub use current::CurrentEngine;
@@ -54,8 +56,9 @@ impl Default for Settings {
     }
 }
 
-/// Batches in hand at once: see the module's documentation. A smaller prefetch would cap the batch.
-const BATCHES_IN_HAND: u16 = 3;
+/// Batches in hand beside those that the model is asked about: see the module's documentation. A smaller prefetch
+/// would cap the batch.
+const OTHERS_IN_HAND: u16 = 2;
 
 /// A worker's parts.
 pub struct Worker {
@@ -105,10 +108,12 @@ impl Worker {
             settings,
         } = self;
         let card = engine.get().card().clone();
-        working.note_model(&[&card.name, &card.weights_sha256, &card.device]);
-        let prefetch = settings
-            .max_batch
-            .saturating_mul(NonZeroU16::MIN.saturating_add(BATCHES_IN_HAND - 1));
+        working.note_model(&[&card.name, &card.weights_sha256, &card.device], None);
+        let appetite = engine.get().appetite();
+        let batches = OTHERS_IN_HAND.saturating_add(u16::try_from(appetite).unwrap_or(u16::MAX));
+        let prefetch = NonZeroU16::MIN
+            .saturating_add(batches - 1)
+            .saturating_mul(settings.max_batch);
         let mut consumer = broker.consume(prefetch).await?;
         tracing::info!(worker = name, device = card.device, "waiting for work");
 
@@ -121,6 +126,7 @@ impl Worker {
             }
             .run(to_store),
         );
+        let watching = canary::watch(engine.clone(), working.clone());
         let predictor = Predictor {
             name,
             engine,
@@ -133,31 +139,85 @@ impl Worker {
             max_batch: settings.max_batch.get().into(),
             max_wait: Duration::from_millis(settings.max_wait_ms),
         };
-        let predicting = predict_until(&shutdown, &mut consumer, batching, predictor).await;
-        let finishing = match finisher.await {
-            Ok(result) => result.map_err(WorkerError::from),
-            Err(failure) => std::panic::resume_unwind(failure.into_panic()),
+        let predicting = tokio::select! {
+            predicting = predict_until(&shutdown, &mut consumer, batching, (predictor, appetite)) => predicting,
+            error = watching => Err(error.into()),
         };
+        if let Err(WorkerError::Engine(error)) = &predicting {
+            tracing::error!(
+                device = card.device,
+                error = error as &dyn std::error::Error,
+                "takes no more work"
+            );
+        }
+        let finishing = unwound(finisher.await).map_err(WorkerError::from);
         let closing = consumer.close().await.map_err(WorkerError::from);
         predicting.and(finishing).and(closing)
     }
 }
 
-/// Ends when told to, when the consumer or the finisher has ended (their results say why), or on an error.
+/// Ends when told to, when the consumer or the finisher has ended (their results say why), or on an error. The
+/// predictor is asked about so many batches at once.
 async fn predict_until(
     shutdown: &CancellationToken,
     consumer: &mut Consumer,
     batching: Batching,
-    predictor: Predictor,
+    (predictor, at_once): (Predictor, usize),
 ) -> Result<(), WorkerError> {
+    let predictor = Arc::new(predictor);
+    let room = Arc::new(Semaphore::new(at_once));
+    let mut asked: JoinSet<Result<(), EngineError>> = JoinSet::new();
     loop {
+        let next = async {
+            // A batch is formed when it can be asked about: until then more may come.
+            let space = Arc::clone(&room).acquire_owned().await.ok()?;
+            Some((space, batching.next(consumer).await?))
+        };
         let batch = tokio::select! {
             biased;
-            () = shutdown.cancelled() => return Ok(()),
-            () = predictor.finished.closed() => return Ok(()),
-            batch = batching.next(consumer) => batch,
+            () = shutdown.cancelled() => break,
+            () = predictor.finished.closed() => break,
+            error = first_error(&mut asked) => return Err(error.into()),
+            batch = next => batch,
         };
-        let Some(batch) = batch else { return Ok(()) };
-        predictor.predict(batch).await?;
+        let Some((space, batch)) = batch else { break };
+        // Nothing else is in the model together with a suspect: it would be blamed for its death.
+        let others = if batch.has_suspect() { at_once - 1 } else { 0 };
+        let others = u32::try_from(others).unwrap_or(u32::MAX);
+        let Ok(alone) = Arc::clone(&room).acquire_many_owned(others).await else {
+            break;
+        };
+        let predictor = Arc::clone(&predictor);
+        asked.spawn(async move {
+            let predicted = predictor.predict(batch).await;
+            drop((space, alone));
+            predicted
+        });
+    }
+    while let Some(ended) = asked.join_next().await {
+        unwound(ended)?;
+    }
+    Ok(())
+}
+
+/// Waits until a batch ends with an error.
+async fn first_error(asked: &mut JoinSet<Result<(), EngineError>>) -> EngineError {
+    loop {
+        match asked.join_next().await {
+            Some(ended) => {
+                if let Err(error) = unwound(ended) {
+                    return error;
+                }
+            }
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// What a task answered. A panic in it goes on here.
+fn unwound<T>(ended: Result<T, tokio::task::JoinError>) -> T {
+    match ended {
+        Ok(answer) => answer,
+        Err(failure) => std::panic::resume_unwind(failure.into_panic()),
     }
 }

@@ -83,11 +83,11 @@ impl Predictor {
             }
             let (started, begun) = (SystemTime::now(), Instant::now());
             let answered = engine.predict(pixels(&part)).await;
-            self.working.note_inference(
-                answered
-                    .as_ref()
-                    .map_or(begun.elapsed(), |answer| answer.duration),
-            );
+            let elapsed = begun.elapsed();
+            let (took, busy) = answered
+                .as_ref()
+                .map_or((elapsed, elapsed), |answer| (answer.duration, answer.busy));
+            self.working.note_inference(&engine.card().device, took, busy);
             match answered {
                 Ok(answer) => {
                     let answered = Answered {

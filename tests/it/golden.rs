@@ -3,14 +3,17 @@
 //! `tests/data/golden/gen.py` wrote the figures; its 640 pictures, the first of MNIST's training set, lie beside it.
 
 use candle_core::Device;
-use mnistq::model::Model;
+use mnistq::model::candle_net::CandleNet;
 use mnistq::model::kernels::{CpuNet, Level};
-use mnistq::model::net::CandleNet;
 use mnistq::model::parameters::{Parameters, TENSORS};
+use mnistq::model::precision::Precision;
 use mnistq::model::weights::Weights;
+use mnistq::model::{Model, ModelError};
+use mnistq::train::augment::Augmenter;
 use mnistq::train::candle_learner::CandleLearner;
+use mnistq::train::dataset::Dataset;
 use mnistq::train::kernels::WinogradLearner;
-use mnistq::train::{Dropout, Learner, LearnerState};
+use mnistq::train::{Dropout, Epoch, Learner, LearnerState};
 use serde_json::Value;
 
 use crate::harness::data::{committed, unpacked};
@@ -51,9 +54,7 @@ fn the_candle_learner_learns_as_pytorch_does() {
 fn the_kernels_answer_as_candle_does() {
     let weights = Weights::embedded().unwrap();
     let pixels = &unpacked("golden/train640-images-idx3-ubyte.gz")[16..][..64 * 784];
-    let mut candle =
-        CandleNet::new(&weights.parameters, String::new(), "cpu".to_owned(), Device::Cpu).unwrap();
-    let expected = candle.predict(pixels).unwrap();
+    let expected = candle(Precision::F32).predict(pixels).unwrap();
     for level in Level::available() {
         let mut kernels = CpuNet::at_level(level, &weights.parameters, String::new(), 2).unwrap();
         for (i, (found, expected)) in kernels.predict(pixels).unwrap().iter().zip(&expected).enumerate() {
@@ -61,6 +62,113 @@ fn the_kernels_answer_as_candle_does() {
                 (found - expected).abs() < 1e-4,
                 "{level:?}, number {i}: {found}, not {expected}"
             );
+        }
+    }
+}
+
+/// The weights in the executable on candle's CPU.
+fn candle(precision: Precision) -> CandleNet {
+    let parameters = Weights::embedded().unwrap().parameters;
+    let device = ("cpu".to_owned(), Device::Cpu);
+    CandleNet::new(&parameters, String::new(), precision, device).unwrap()
+}
+
+#[test]
+fn candle_answers_the_same_in_batches_that_are_padded_to_a_size_that_is_ready() {
+    let pixels = &unpacked("golden/train640-images-idx3-ubyte.gz")[16..][..20 * 784];
+    let expected = candle(Precision::F32).predict(pixels).unwrap();
+    let mut ready = candle(Precision::F32);
+    ready.warm_up(8).unwrap();
+    // From large to small, so that there is something left behind in the place of each; one is too large.
+    for count in [20, 8, 7, 5, 4, 3, 1] {
+        let found = ready.predict(&pixels[..count * 784]).unwrap();
+        assert_eq!(found.len(), count * 10);
+        for (found, expected) in found.iter().zip(&expected) {
+            assert!(
+                (found - expected).abs() < 1e-4,
+                "{count}: {found}, not {expected}"
+            );
+        }
+    }
+    assert!(ready.predict(&[]).unwrap().is_empty());
+    let error = ready.predict(&pixels[..1000]).unwrap_err();
+    assert!(matches!(error, ModelError::Rejected(_)), "{error:?}");
+}
+
+#[test]
+fn sixteen_bits_answer_nearly_the_same_and_not_just_so() {
+    let pixels = &unpacked("golden/train640-images-idx3-ubyte.gz")[16..][..64 * 784];
+    let expected = candle(Precision::F32).predict(pixels).unwrap();
+    for precision in [Precision::F16, Precision::Bf16] {
+        let found = candle(precision).predict(pixels).unwrap();
+        let classes = |answers: &[f32]| answers.chunks(10).map(surest).collect::<Vec<_>>();
+        assert_eq!(classes(&found), classes(&expected), "{precision}");
+        let mut farthest = 0.0_f32;
+        for (found, expected) in found.iter().zip(&expected) {
+            assert!(
+                (found - expected).abs() < 0.02 * (1.0 + expected.abs()),
+                "{precision}: {found}, not {expected}"
+            );
+            farthest = farthest.max((found - expected).abs());
+        }
+        assert!(farthest > 1e-4, "{precision} rounds nothing");
+    }
+}
+
+fn surest(row: &[f32]) -> Option<usize> {
+    (0..row.len()).max_by(|a, b| row[*a].total_cmp(&row[*b]))
+}
+
+#[test]
+fn a_learner_that_keeps_its_data_set_makes_the_same_steps() {
+    let pixels = unpacked("golden/train640-images-idx3-ubyte.gz").split_off(16);
+    let labels = unpacked("golden/train640-labels-idx1-ubyte.gz").split_off(8);
+    let dataset = Dataset::new(pixels, labels).unwrap().first(40);
+    let dropout = Dropout {
+        features: 0.25,
+        hidden: 0.5,
+        seed: 3,
+    };
+    let learner = || CandleLearner::new(&start(), dropout, "cpu".to_owned(), Device::Cpu).unwrap();
+    let order: Vec<usize> = (0..40).map(|place| place * 7 % 40).collect();
+    for augmenter in [None, Some(Augmenter::new(5, 1).unwrap())] {
+        let (mut handed, mut kept) = (learner(), learner());
+        let resident = kept.resident().unwrap();
+        resident
+            .keep(&dataset, augmenter.as_ref().map(Augmenter::seed))
+            .unwrap();
+        for number in 1..=2 {
+            let learning_rate = 1.0 / number as f32;
+            let epoch = Epoch {
+                number,
+                order: &order,
+                batch_size: 16,
+                learning_rate,
+            };
+            resident.begin(&epoch).unwrap();
+            let mut expected = Vec::new();
+            for (batch, indices) in order.chunks(16).enumerate() {
+                let pixels = match &augmenter {
+                    Some(augmenter) => augmenter.batch(&dataset, number, indices),
+                    None => indices
+                        .iter()
+                        .flat_map(|index| dataset.image(*index))
+                        .copied()
+                        .collect(),
+                };
+                let labels: Vec<u8> = indices.iter().map(|index| dataset.labels()[*index]).collect();
+                expected.push(handed.step(&pixels, &labels, learning_rate).unwrap());
+                resident.step_on_kept(batch).unwrap();
+            }
+            // Distorted pictures may be a step of ink apart where two ways of rounding differ.
+            let tolerance = if augmenter.is_some() { 1e-2 } else { 0.0 };
+            for (found, expected) in resident.losses().unwrap().iter().zip(&expected) {
+                assert!((found - expected).abs() <= tolerance, "{found}, not {expected}");
+            }
+            assert!(resident.losses().unwrap().is_empty());
+        }
+        if augmenter.is_none() {
+            assert_eq!(kept.state().unwrap(), handed.state().unwrap());
         }
     }
 }

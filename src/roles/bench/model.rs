@@ -18,9 +18,11 @@ const WARM_UP: usize = 3;
 pub fn run(flags: &cli::BenchModel, mut config: Config) -> anyhow::Result<()> {
     ensure!(!flags.batches.contains(&0), "--batches: at least 1 each");
     config.apply_model(flags.device.as_deref(), None, flags.threads)?;
+    config.apply_dtype(flags.dtype.as_deref())?;
+    let place = config.place()?;
     let weights = seams::weights(&config)?;
     let mut model: Box<dyn Model> = match &flags.instructions {
-        None => model::open(&weights, config.model.device, config.model.threads)?,
+        None => model::open(&weights, place)?,
         Some(name) => {
             let level = Level::named(name)
                 .with_context(|| format!("--instructions {name}: this CPU has {:?}", Level::available()))?;

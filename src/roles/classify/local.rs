@@ -22,7 +22,7 @@ impl Local {
     /// Loads the model.
     pub fn open(config: &Config) -> anyhow::Result<Self> {
         let weights = seams::weights(config)?;
-        let model = model::open(&weights, config.model.device, config.model.threads)?;
+        let model = model::open(&weights, config.place()?)?;
         Ok(Self {
             reader: DigitReader::new(&config.digit),
             model: Mutex::new(model),

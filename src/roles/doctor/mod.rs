@@ -32,7 +32,10 @@ pub async fn run(flags: &cli::Doctor, shared: &cli::Shared, mut config: Config) 
     let (weights, read) = model::weights(&config);
     report.add(weights)?;
     if let Some(weights) = read {
-        report.add(model::device(&config, weights).await)?;
+        for device in config.model.device.iter() {
+            let place = config.model.on(device).place()?;
+            report.add(model::device(place, weights.clone()).await)?;
+        }
     }
     report.add(machine::open_files(&config))?;
     report.add(access::access(&config))?;

@@ -7,9 +7,9 @@ use anyhow::Context;
 use super::finding::Finding;
 use crate::config::Config;
 use crate::digit::{DigitReader, Reader, Settings};
-use crate::model;
 use crate::model::kernels::Level;
 use crate::model::weights::Weights;
+use crate::model::{self, Place};
 use crate::roles::bench::SEVEN;
 use crate::roles::seams;
 
@@ -33,12 +33,10 @@ pub fn weights(config: &Config) -> (Finding, Option<Weights>) {
 }
 
 /// What the device's name comes to, and whether the model reads a seven there.
-pub async fn device(config: &Config, weights: Weights) -> Finding {
+pub async fn device(asked: Place, weights: Weights) -> Finding {
     let check = "device";
-    let settings = config.model.clone();
-    let asked = settings.device;
     let look = tokio::task::spawn_blocking(move || {
-        let mut model = model::open(&weights, settings.device, settings.threads)?;
+        let mut model = model::open(&weights, asked)?;
         let seven = DigitReader::new(&Settings::default()).read(SEVEN)?;
         let started = Instant::now();
         let answer = model.predict(seven.pixels())?;
@@ -48,11 +46,11 @@ pub async fn device(config: &Config, weights: Weights) -> Finding {
             "cpu" => format!(
                 "cpu, {:?}, {} threads",
                 Level::best(),
-                model::threads(settings.threads)
+                model::threads(asked.threads)
             ),
             gpu => gpu.to_owned(),
         };
-        let place = format!("{} on {asked} ({place})", card.name);
+        let place = format!("{} on {} ({place})", card.name, asked.device);
         anyhow::Ok((place, answer, milliseconds))
     });
     match look.await.context("the model broke").and_then(|looked| looked) {

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::mnist;
 use crate::cli;
 use crate::config::Config;
-use crate::model::threads;
+use crate::model::{Place, threads};
 use crate::shutdown;
 use crate::train::augment::Augmenter;
 use crate::train::checkpoint::{self, Checkpoint};
@@ -30,6 +30,7 @@ const OUT: &str = "mnist.safetensors";
 /// what is left.
 pub async fn run(flags: &cli::Train, mut config: Config) -> anyhow::Result<()> {
     config.apply_train(flags)?;
+    let place = Place::new(config.place()?.device, config.model.threads);
     ensure!(config.train.batch_size > 0, "--batch-size: at least 1");
     let out = flags.out.clone().unwrap_or_else(|| PathBuf::from(OUT));
     let run = flags.run.clone().unwrap_or_else(|| report::folder(&out));
@@ -45,11 +46,11 @@ pub async fn run(flags: &cli::Train, mut config: Config) -> anyhow::Result<()> {
     let start = start(&out, flags.resume, &config.train)?;
     let stop = shutdown::on_signal().context("signals can't be handled")?;
     let whole = tokio::task::spawn_blocking(move || {
-        let device = config.model.device;
-        let mut learner = train::learner(&start.learner, config.train.seed, device, config.model.threads)?;
+        let mut learner = train::learner(&start.learner, config.train.seed, place)?;
+        tracing::info!(device = learner.device(), "training");
         let settings = &config.train;
         let kept = start.kept.filter(|_| settings.patience > 0);
-        let best = kept.map(|kept| best(kept, &test, &config)).transpose()?;
+        let best = kept.map(|kept| best(kept, &test, place)).transpose()?;
         let augmenter = settings
             .augment
             .then(|| Augmenter::new(settings.seed, threads(config.model.threads)))
@@ -62,7 +63,7 @@ pub async fn run(flags: &cli::Train, mut config: Config) -> anyhow::Result<()> {
             out: &out,
             done: start.epochs,
             mean: start.mean.as_ref(),
-            device: (device, config.model.threads),
+            place,
             best: best.as_ref(),
         };
         let recorder = Recorder::open(&course, &run, learner.device())?;
@@ -102,9 +103,8 @@ fn start(out: &Path, resume: bool, settings: &Settings) -> anyhow::Result<Checkp
 }
 
 /// The best epoch of the run to go on with. What its weights answer is asked again: the page shows it.
-fn best(kept: Kept, test: &Dataset, config: &Config) -> anyhow::Result<Best> {
-    let device = (config.model.device, config.model.threads);
-    let evaluation = Evaluation::of_weights(&kept.weights, test, device)?;
+fn best(kept: Kept, test: &Dataset, place: Place) -> anyhow::Result<Best> {
+    let evaluation = Evaluation::of_weights(&kept.weights, test, place)?;
     Ok(Best { kept, evaluation })
 }
 

@@ -4,6 +4,7 @@ use std::io::Cursor;
 
 use image::{GrayImage, ImageFormat};
 use mnistq::digit::{DigitReader, Reader};
+use mnistq::model::Place;
 use mnistq::model::device::DeviceName;
 use mnistq::model::{self, weights::Weights};
 
@@ -40,7 +41,7 @@ pub fn all() -> Vec<Asked> {
     let story = PICTURES.iter().map(|(name, _)| picture(name));
     let reader = DigitReader::new(&Default::default());
     let weights = Weights::embedded().expect("the shipped weights");
-    let mut model = model::open(&weights, DeviceName::Cpu, 1).expect("a model on this CPU");
+    let mut model = model::open(&weights, Place::new(DeviceName::Cpu, 1)).expect("a model on this CPU");
     let asked = digits.chain(story).map(|bytes| {
         let picture = reader.read(&bytes).expect("a digit");
         let answer = model.predict(picture.pixels()).expect("an answer");

@@ -149,7 +149,7 @@ fn dies<Q: Queue, R: Results>(queue: &Q, results: &R, ids: &[JobId]) -> Option<u
             height: 4,
             classes: 2,
         };
-        let engine = Engine::start(move || Ok(Box::new(Mortal { card, dying })))
+        let engine = Engine::start(move || Ok(Box::new(Mortal { card, dying })), 1)
             .await
             .unwrap();
         let worker = Worker {
