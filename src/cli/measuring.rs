@@ -23,7 +23,8 @@ pub enum Bench {
 #[command(after_help = "\
 Examples:
   mnistq bench model
-  mnistq bench model --batches 1,64 --threads 1 --json")]
+  mnistq bench model --batches 1,64 --threads 1 --json
+  mnistq bench model --check --device cuda:0")]
 pub struct BenchModel {
     /// Batch sizes
     #[arg(
@@ -43,6 +44,34 @@ pub struct BenchModel {
     /// Instructions that a CPU may use: avx512, avx2 or baseline [default: the best that it has]
     #[arg(long, env = "MNISTQ_INSTRUCTIONS", value_name = "NAME")]
     pub instructions: Option<String>,
+    /// See whether the device computes what it should, and measure all that it does, beside PyTorch
+    #[arg(long, env = "MNISTQ_CHECK", value_parser = BoolishValueParser::new(), conflicts_with_all = ["json", "instructions"])]
+    pub check: bool,
+    /// Folder of the four MNIST files, for --check [default: the cache directory, filled on first use]
+    #[arg(long, env = "MNISTQ_DATA", value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// What PyTorch's ten steps came to, for --check
+    #[arg(
+        long,
+        env = "MNISTQ_GOLDEN",
+        default_value = "tests/data/golden/trajectory.json",
+        value_name = "FILE"
+    )]
+    pub golden: PathBuf,
+    /// Python that may have PyTorch, for --check
+    #[arg(
+        long,
+        env = "MNISTQ_PYTHON",
+        default_value = "python3",
+        value_name = "PROGRAM"
+    )]
+    pub python: String,
+    /// Epochs to learn, for --check
+    #[arg(long, env = "MNISTQ_EPOCHS", default_value_t = 3, value_name = "N")]
+    pub epochs: u32,
+    /// Take only the first N training and test pictures, for --check: for a rehearsal on a CPU
+    #[arg(long, env = "MNISTQ_FIRST", value_name = "N")]
+    pub first: Option<usize>,
     /// Where the model runs: auto, cpu, cuda or cuda:N [default: auto]
     #[arg(long, env = "MNISTQ_DEVICE", value_name = "DEVICE")]
     pub device: Option<String>,

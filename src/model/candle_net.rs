@@ -5,6 +5,7 @@
 //! `lane`.
 
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use candle_core::{DType, Device, Tensor};
 
@@ -109,6 +110,29 @@ impl CandleNet {
         // What an earlier batch has left behind the last picture gets answers that nobody reads.
         self.lane.upload(&place.input, pixels)?;
         self.lane.start(at, &place.forward)
+    }
+
+    /// How long the forward pass of so many pictures takes, with all that is readied, if it is done so many times
+    /// without anything that comes and goes.
+    ///
+    /// # Errors
+    /// [`ModelError::Broken`] if the device fails, or nothing of this size is readied.
+    pub fn run_again(&mut self, pictures: usize, times: u32) -> Result<Duration, ModelError> {
+        let run = || {
+            let Some(place) = self
+                .bucket(pictures)
+                .and_then(|bucket| self.readied[bucket].first())
+            else {
+                candle_core::bail!("nothing is readied for {pictures} pictures");
+            };
+            let started = Instant::now();
+            for _ in 0..times {
+                self.lane.start(0, &place.forward)?;
+            }
+            self.lane.fetch(0, &place.answers, 1)?;
+            Ok(started.elapsed())
+        };
+        run().map_err(|error| self.broken(error))
     }
 
     fn predict_unreadied(&self, pixels: &[u8]) -> candle_core::Result<Vec<f32>> {

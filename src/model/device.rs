@@ -139,6 +139,16 @@ pub(crate) enum Opened {
     Cuda(String, candle_core::Device),
 }
 
+impl Opened {
+    /// Its name, and the device as candle has it.
+    pub(crate) fn on_candle(self) -> (String, candle_core::Device) {
+        match self {
+            Self::Cpu => (DeviceName::Cpu.to_string(), candle_core::Device::Cpu),
+            Self::Cuda(name, device) => (name, device),
+        }
+    }
+}
+
 impl DeviceName {
     /// Opens it. The work of a GPU belongs to the thread that opened it: candle uses that thread's own stream.
     pub(crate) fn open(self) -> Result<Opened, ModelError> {

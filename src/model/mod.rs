@@ -11,6 +11,7 @@ mod cuda;
 pub mod device;
 pub mod kernels;
 pub(crate) mod lane;
+pub mod limits;
 pub mod net;
 pub mod parameters;
 mod pickle;
@@ -189,18 +190,22 @@ impl Place {
 pub fn open(weights: &Weights, place: Place) -> Result<Box<dyn Model>, ModelError> {
     let (parameters, sha256) = (&weights.parameters, weights.sha256.clone());
     let canary = Canary::of(parameters, place.precision)?;
-    let on_candle = |name, device| {
-        let model = CandleNet::new(parameters, sha256.clone(), place.precision, (name, device))?;
-        Ok(WithCanary::boxed(model, canary.clone()))
-    };
-    match place.device.open()? {
-        Opened::Cpu if place.precision == Precision::F32 => {
-            let model = CpuNet::new(parameters, sha256.clone(), threads(place.threads))?;
-            Ok(WithCanary::boxed(model, canary))
-        }
-        Opened::Cpu => on_candle(DeviceName::Cpu.to_string(), candle_core::Device::Cpu),
-        Opened::Cuda(name, device) => on_candle(name, device),
+    let opened = place.device.open()?;
+    if let (Opened::Cpu, Precision::F32) = (&opened, place.precision) {
+        let model = CpuNet::new(parameters, sha256, threads(place.threads))?;
+        return Ok(WithCanary::boxed(model, canary));
     }
+    let model = CandleNet::new(parameters, sha256, place.precision, opened.on_candle())?;
+    Ok(WithCanary::boxed(model, canary))
+}
+
+/// As [`open`], by candle on any device and without a canary: the code of GPUs, also where there is none.
+///
+/// # Errors
+/// [`ModelError::Missing`] if there is no such device, [`ModelError::Broken`] if it fails.
+pub fn open_by_candle(weights: &Weights, place: Place) -> Result<CandleNet, ModelError> {
+    let (sha256, opened) = (weights.sha256.clone(), place.device.open()?);
+    CandleNet::new(&weights.parameters, sha256, place.precision, opened.on_candle())
 }
 
 /// How many threads a model takes on a CPU: those asked for, or as many as there are cores for 0.

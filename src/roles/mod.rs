@@ -64,7 +64,7 @@ fn run(asked: CommandLine, config: Config, service: &Service) -> anyhow::Result<
             let written = cli::complete(&asked, &mut std::io::stdout());
             written.context("standard output").map(done)
         }
-        Role::Bench(Bench::Model(flags)) => bench::model::run(&flags, config).map(done),
+        Role::Bench(Bench::Model(flags)) => runtime.block_on(bench::model::run(&flags, config)),
         Role::Bench(Bench::Server(flags)) => runtime.block_on(bench::server::run(&flags)).map(done),
     }
 }

@@ -10,6 +10,7 @@ pub mod dataset;
 pub mod download;
 pub mod dropout;
 pub mod evaluation;
+pub mod golden;
 pub mod kept;
 pub mod kernels;
 pub mod random;
@@ -86,6 +87,13 @@ impl Settings {
     pub fn is_distorted(&self, epoch: u32) -> bool {
         self.augment && (self.plain_from == 0 || epoch < self.plain_from)
     }
+
+    /// The learning rate of an epoch counted from 1: StepLR(1, gamma), as PyTorch has it, down to the floor.
+    #[must_use]
+    pub fn rate(&self, epoch: u32) -> f32 {
+        let falls = i32::try_from(epoch - 1).unwrap_or(i32::MAX);
+        (self.lr * self.gamma.powi(falls)).max(self.lr_floor) as f32
+    }
 }
 
 /// A learner on this device, which goes on from `state`, with the reference's dropout. Must be called on the
@@ -94,11 +102,7 @@ impl Settings {
 /// # Errors
 /// [`ModelError::Missing`] if there is no such device.
 pub fn learner(state: &LearnerState, seed: u64, place: Place) -> Result<Box<dyn Learner>, ModelError> {
-    let dropout = Dropout {
-        features: 0.25,
-        hidden: 0.5,
-        seed,
-    };
+    let dropout = Dropout::reference(seed);
     match place.device.open()? {
         Opened::Cpu => Ok(Box::new(WinogradLearner::new(
             state,
@@ -107,6 +111,19 @@ pub fn learner(state: &LearnerState, seed: u64, place: Place) -> Result<Box<dyn 
         )?)),
         Opened::Cuda(name, device) => Ok(Box::new(CandleLearner::new(state, dropout, name, device)?)),
     }
+}
+
+/// As [`learner`], by candle on any device, and with this dropout: the code of GPUs, also where there is none.
+///
+/// # Errors
+/// [`ModelError::Missing`] if there is no such device.
+pub fn learner_by_candle(
+    state: &LearnerState,
+    dropout: Dropout,
+    place: Place,
+) -> Result<Box<dyn Learner>, ModelError> {
+    let (name, device) = place.device.open()?.on_candle();
+    Ok(Box::new(CandleLearner::new(state, dropout, name, device)?))
 }
 
 /// A network that learns: the network, its optimizer (Adadelta, rho 0.9, eps 1e-6) and its dropout, as one.
@@ -192,6 +209,18 @@ pub struct LearnerState {
     pub accumulated_update: Parameters,
     /// How many steps were made; with the seed, what the dropout masks come from.
     pub steps: u64,
+}
+
+impl Dropout {
+    /// What PyTorch's MNIST example drops.
+    #[must_use]
+    pub fn reference(seed: u64) -> Self {
+        Self {
+            features: 0.25,
+            hidden: 0.5,
+            seed,
+        }
+    }
 }
 
 impl LearnerState {

@@ -172,7 +172,7 @@ pub fn run(
         kept: best.map(|best| best.kept.epoch),
     };
     for epoch in course.done + 1..=settings.epochs {
-        let learning_rate = rate(settings, epoch);
+        let learning_rate = settings.rate(epoch);
         let order = order(settings.seed, epoch, train.len());
         let going_through = Epoch {
             number: epoch,
@@ -291,10 +291,4 @@ impl Course<'_> {
         let labels = indices.iter().map(|index| self.train.labels()[*index]);
         (pixels, labels.collect())
     }
-}
-
-/// The learning rate of an epoch counted from 1: StepLR(1, gamma), as PyTorch has it, down to the floor.
-fn rate(settings: &Settings, epoch: u32) -> f32 {
-    let falls = i32::try_from(epoch - 1).unwrap_or(i32::MAX);
-    (settings.lr * settings.gamma.powi(falls)).max(settings.lr_floor) as f32
 }

@@ -357,7 +357,7 @@ async fn help_and_version_are_printed() {
     prints(&version, concat!("mnistq ", env!("CARGO_PKG_VERSION"), "\n"));
     let help = home.run(&["--help"]).await;
     assert_eq!(help.code, Some(0));
-    let codes = "Exit codes: 0 done, 1 failed, 2 asked wrongly.";
+    let codes = "Exit codes: 0 done, 1 failed, 2 asked wrongly, 3 a worker's model or device is broken.";
     assert!(help.stdout.contains(codes), "{}", help.stdout);
     for role in [
         "serve",

@@ -5,7 +5,7 @@
 use candle_core::Device;
 use mnistq::model::candle_net::CandleNet;
 use mnistq::model::kernels::{CpuNet, Level};
-use mnistq::model::parameters::{Parameters, TENSORS};
+use mnistq::model::parameters::TENSORS;
 use mnistq::model::precision::Precision;
 use mnistq::model::weights::Weights;
 use mnistq::model::{Model, ModelError};
@@ -13,7 +13,7 @@ use mnistq::train::augment::Augmenter;
 use mnistq::train::candle_learner::CandleLearner;
 use mnistq::train::dataset::Dataset;
 use mnistq::train::kernels::WinogradLearner;
-use mnistq::train::{Dropout, Epoch, Learner, LearnerState};
+use mnistq::train::{Dropout, Epoch, Learner, LearnerState, golden};
 use serde_json::Value;
 
 use crate::harness::data::{committed, unpacked};
@@ -191,8 +191,7 @@ fn learns_as_pytorch_does(mut learner: impl Learner, after: f64) {
         TOLERANCE,
     );
     for (i, (pixels, labels)) in pixels.chunks(64 * 784).zip(labels.chunks(64)).enumerate() {
-        let rate = if i < 5 { 1.0 } else { 0.7 };
-        let loss = learner.step(pixels, labels, rate).unwrap();
+        let loss = learner.step(pixels, labels, golden::learning_rate(i)).unwrap();
         agree(&format!("loss {i}"), loss, &expected["loss"][i], TOLERANCE);
         if i == 0 {
             agree_on_gradients(&learner.state().unwrap(), &expected["gradient_first_batch"]);
@@ -257,24 +256,5 @@ fn length(numbers: impl Iterator<Item = f32>) -> f32 {
 }
 
 fn start() -> LearnerState {
-    LearnerState::new(formula())
-}
-
-/// Parameters that need no file: the formula in `gen.py`.
-pub fn formula() -> Parameters {
-    let mut parameters = Parameters::zeros();
-    for (array, (name, _)) in parameters.arrays_mut().into_iter().zip(TENSORS) {
-        let inputs: f64 = match name.split('.').next().unwrap() {
-            "conv1" => 9.0,
-            "conv2" => 288.0,
-            "fc1" => 9216.0,
-            _ => 128.0,
-        };
-        for (i, number) in array.iter_mut().enumerate() {
-            let i = i as f64;
-            let angle = 0.37 * (i * i % 1_000_003.0) + 0.011 * i + name.len() as f64;
-            *number = (angle.sin() / inputs.sqrt()) as f32;
-        }
-    }
-    parameters
+    LearnerState::new(golden::start())
 }

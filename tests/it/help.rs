@@ -9,6 +9,7 @@ use mnistq::job::{Job, JobId, Picture};
 
 use crate::dead::enqueue;
 use crate::harness::client::picture;
+use crate::harness::data::committed;
 use crate::harness::eventually;
 use crate::harness::mnistq::{Home, Mnistq};
 use crate::harness::process::free_port;
@@ -128,6 +129,7 @@ impl Stage {
             list.stdout.contains(&dead.to_string())
         })
         .await;
+        let golden = committed("golden/trajectory.json").display().to_string();
         Self {
             home,
             _front_end: front_end,
@@ -138,7 +140,12 @@ impl Stage {
                 // Another test may listen there.
                 ("0.0.0.0:8000", "127.0.0.1:0".to_owned()),
                 ("127.0.0.1:9464", "127.0.0.1:0".to_owned()),
-                // Not every machine has one.
+                // Not every machine has one, or the time.
+                ("--device cuda:0,cuda:1", "--device cpu,auto".to_owned()),
+                (
+                    "--check",
+                    format!("--check --first 640 --batches 1,2 --epochs 1 --golden {golden}"),
+                ),
                 ("cuda:0", "cpu".to_owned()),
                 // There are fewer pictures here.
                 ("--hold-out 5000", "--hold-out 40".to_owned()),

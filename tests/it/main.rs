@@ -15,6 +15,7 @@ mod config;
 mod crash;
 mod dead;
 mod deployment;
+mod device;
 mod digit;
 mod doctor;
 mod failures;

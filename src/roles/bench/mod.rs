@@ -3,6 +3,7 @@
 pub mod model;
 pub mod server;
 
+mod check;
 mod connection;
 
 /// A handwritten seven: the first of MNIST's test images.

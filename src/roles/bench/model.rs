@@ -1,10 +1,12 @@
 //! `mnistq bench model`: images a second from bytes to log-probabilities, by batch size.
 
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use serde_json::{Map, Value, json};
 
+use super::check;
 use crate::cli;
 use crate::config::Config;
 use crate::model::kernels::{CpuNet, Level};
@@ -15,11 +17,14 @@ use crate::roles::seams;
 const WARM_UP: usize = 3;
 
 /// Measures each batch size in turn and prints a table, or one JSON object.
-pub fn run(flags: &cli::BenchModel, mut config: Config) -> anyhow::Result<()> {
+pub async fn run(flags: &cli::BenchModel, mut config: Config) -> anyhow::Result<ExitCode> {
     ensure!(!flags.batches.contains(&0), "--batches: at least 1 each");
     config.apply_model(flags.device.as_deref(), None, flags.threads)?;
     config.apply_dtype(flags.dtype.as_deref())?;
     let place = config.place()?;
+    if flags.check {
+        return check::run(flags, &config).await;
+    }
     let weights = seams::weights(&config)?;
     let mut model: Box<dyn Model> = match &flags.instructions {
         None => model::open(&weights, place)?,
@@ -61,7 +66,7 @@ pub fn run(flags: &cli::BenchModel, mut config: Config) -> anyhow::Result<()> {
             json!({ "device": device, "threads": threads, "images_per_second": Value::Object(rates) })
         );
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
 fn measure(model: &mut dyn Model, batch: usize, duration: Duration) -> anyhow::Result<f64> {

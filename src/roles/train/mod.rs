@@ -47,7 +47,6 @@ pub async fn run(flags: &cli::Train, mut config: Config) -> anyhow::Result<()> {
     let stop = shutdown::on_signal().context("signals can't be handled")?;
     let whole = tokio::task::spawn_blocking(move || {
         let mut learner = train::learner(&start.learner, config.train.seed, place)?;
-        tracing::info!(device = learner.device(), "training");
         let settings = &config.train;
         let kept = start.kept.filter(|_| settings.patience > 0);
         let best = kept.map(|kept| best(kept, &test, place)).transpose()?;
@@ -67,6 +66,7 @@ pub async fn run(flags: &cli::Train, mut config: Config) -> anyhow::Result<()> {
             best: best.as_ref(),
         };
         let recorder = Recorder::open(&course, &run, learner.device())?;
+        tracing::info!("--device {}: took {}", place.device, learner.device());
         train_all(learner.as_mut(), &course, recorder, &stop)
     });
     whole.await.context("training broke")?

@@ -3,7 +3,7 @@
 //! In come the masks of [`Dropout`](crate::train::Dropout), which every learner shares, out go factors on a device. As
 //! bits, they are a thirty-second of what they become.
 
-use candle_core::{Device, Result, Tensor};
+use candle_core::{DType, Device, Result, Tensor};
 use rayon::prelude::*;
 
 use crate::train::Dropout;
@@ -68,11 +68,49 @@ impl Unpacker {
         let pictures = packed.dim(0)?;
         let factors = |table: &Tensor, start: usize, count: usize| {
             let bytes = packed.narrow(1, start / 8, count / 8)?.flatten_all()?;
+            // candle takes the largest index of a type for none.
+            let bytes = bytes.to_dtype(DType::U32)?;
             table.index_select(&bytes, 0)?.reshape((pictures, count))
         };
         Ok((
             factors(&self.features, 0, FEATURES)?,
             factors(&self.hidden, FEATURES, HIDDEN)?,
         ))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_unpacked_are_the_factors_of_the_masks() {
+        for dropout in [
+            Dropout::reference(4),
+            Dropout {
+                features: 0.0,
+                ..Dropout::reference(4)
+            },
+        ] {
+            let places = [(7, 0), (7, 1), (8, 0)];
+            let packed = pack(&dropout, &places);
+            let packed = Tensor::from_vec(packed, (places.len(), PACKED), &Device::Cpu).unwrap();
+            let unpacker = Unpacker::new(&dropout, &Device::Cpu).unwrap();
+            let (features, hidden) = unpacker.unpack(&packed).unwrap();
+            for (factors, layer) in [(features, Layer::Features), (hidden, Layer::Hidden)] {
+                let factors = factors.to_vec2::<f32>().unwrap();
+                for (row, (steps, picture)) in factors.iter().zip(places) {
+                    let mask = dropout.mask(layer, steps, picture);
+                    let expected: Vec<f32> = (0..row.len() as u32)
+                        .map(|element| mask.factor(element))
+                        .collect();
+                    assert_eq!(
+                        *row, expected,
+                        "{layer:?} of picture {picture} after {steps} steps"
+                    );
+                }
+            }
+        }
     }
 }

@@ -7,8 +7,8 @@ use mnistq::model::weights::Weights;
 use safetensors::tensor::{Dtype, TensorView};
 
 use super::refusal;
-use crate::golden::formula;
 use crate::harness::mnistq::Home;
+use mnistq::train::golden::start as formula;
 
 #[test]
 fn the_executable_carries_the_file_that_is_shipped() {

@@ -8,8 +8,8 @@ use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
 use super::refusal;
-use crate::golden::formula;
 use crate::harness::data::committed;
+use mnistq::train::golden::start as formula;
 
 #[test]
 fn what_pytorch_saved_is_read() {
