@@ -7,7 +7,18 @@ BUILT := $(or $(CARGO_TARGET_DIR),target)/release
 # What fuzzing builds, has found and goes on with.
 FUZZED := $(or $(CARGO_TARGET_DIR),target)/fuzz
 
-.PHONY: help test lint release man chaos soak fuzz deny advisories bench-peers api servers
+# Where CUDA is installed, which GPUs its kernels are for (80: A100 and newer), and where all of that is built.
+CUDA_HOME ?= /usr/local/cuda
+CUDA_COMPUTE_CAP ?= 80
+CUDA_TARGET ?= $(or $(CARGO_TARGET_DIR),target)/cuda
+CUDA_FEATURES ?= cuda
+WITH_CUDA = CUDA_HOME=$(CUDA_HOME) CUDA_PATH=$(CUDA_HOME) CUDA_ROOT=$(CUDA_HOME) CUDA_COMPUTE_CAP=$(CUDA_COMPUTE_CAP) \
+	LIBRARY_PATH=$(CUDA_HOME)/lib64:$(CUDA_HOME)/lib64/stubs PATH=$(CUDA_HOME)/bin:$$PATH
+# What gpu-check is about.
+DEVICE ?= cuda:0
+CHECKED := $(or $(EXECUTABLE),$(if $(filter cpu,$(DEVICE)),$(BUILT),$(CUDA_TARGET)/release)/mnistq)
+
+.PHONY: help test lint release cuda cuda-check gpu-check nvcc man chaos soak fuzz deny advisories bench-peers api servers
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -30,6 +41,19 @@ advisories: ## Check dependencies for known weaknesses; fetches their database f
 
 release: ## Build the executable, target/release/mnistq
 	cargo build --locked --release
+
+cuda: nvcc ## Build the executable for GPUs, target/cuda/release/mnistq, with the toolkit in CUDA_HOME
+	$(WITH_CUDA) cargo build --locked --release --bin mnistq --features $(CUDA_FEATURES) --target-dir $(CUDA_TARGET)
+
+cuda-check: cuda ## Build it, and check its lints
+	$(WITH_CUDA) cargo clippy --locked --release --lib --bins --features $(CUDA_FEATURES) --target-dir $(CUDA_TARGET) -- -D warnings
+
+gpu-check: $(if $(EXECUTABLE),,$(if $(filter cpu,$(DEVICE)),release,cuda)) ## Check and measure a GPU: make gpu-check MNIST=DIR, with EXECUTABLE=FILE where it was carried, DEVICE=cpu to rehearse
+	@test -n "$(MNIST)" || { echo "make gpu-check MNIST=DIR [DEVICE=cuda:0|cpu] [EXECUTABLE=FILE] [PYTHON=python3]"; exit 2; }
+	PYTHON=$(or $(PYTHON),python3) .ci/gpu-check $(CHECKED) $(MNIST) $(DEVICE)
+
+nvcc:
+	@test -x $(CUDA_HOME)/bin/nvcc || { echo "no CUDA toolkit in $(CUDA_HOME): say with CUDA_HOME=DIR where it is, or see README, GPUs"; exit 2; }
 
 man: ## Write the manual pages to target/man
 	cargo run --locked --quiet --example man_pages -- target/man
