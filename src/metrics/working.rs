@@ -91,11 +91,11 @@ impl Metrics {
             ))),
             memory_used: gauges(
                 "mnistq_device_memory_used_bytes",
-                "Memory of the device that is taken, by whomever; of devices that have their own.",
+                "Memory of the device that is taken, by whomever; of a CPU, the machine's.",
             ),
             memory_total: gauges(
                 "mnistq_device_memory_bytes",
-                "Memory of the device; of devices that have their own.",
+                "Memory that the device has; of a CPU, the machine's.",
             ),
             in_hand: self.register(fine(IntGauge::new(
                 "mnistq_jobs_in_hand",
@@ -148,7 +148,7 @@ impl Working {
         self.busy.with_label_values(&[labels[2]]);
     }
 
-    /// So many bytes of a device's own memory are taken, of so many.
+    /// So many bytes of a device's memory are taken, of so many.
     pub fn note_memory(&self, device: &str, used: u64, total: u64) {
         self.memory_used.with_label_values(&[device]).set(used as f64);
         self.memory_total.with_label_values(&[device]).set(total as f64);

@@ -20,7 +20,7 @@ pub struct Canary {
     pub pixels: Vec<u8>,
     /// What it must answer.
     pub log_probabilities: Vec<f32>,
-    /// How far each of them may be off.
+    /// How far each of them may be off, in parts of itself and one.
     pub tolerance: f32,
 }
 
@@ -45,8 +45,9 @@ impl Canary {
     #[must_use]
     pub fn is_answered_by(&self, log_probabilities: &[f32]) -> bool {
         let close = |(found, known): (&f32, &f32)| {
+            let off = (found - known).abs() / (1.0 + known.abs());
             // Of what is infinite there is no difference.
-            found == known || (found - known).abs() <= self.tolerance || (found.is_nan() && known.is_nan())
+            found == known || off <= self.tolerance || (found.is_nan() && known.is_nan())
         };
         log_probabilities.len() == self.log_probabilities.len()
             && log_probabilities.iter().zip(&self.log_probabilities).all(close)
@@ -101,7 +102,11 @@ impl<M: Model> Model for WithCanary<M> {
         Some(&self.canary)
     }
 
+    /// A CPU's is that of the machine.
     fn memory(&self) -> Option<Memory> {
-        self.model.memory()
+        match self.card().device.as_str() {
+            "cpu" => Memory::of_machine(),
+            _ => self.model.memory(),
+        }
     }
 }

@@ -12,6 +12,7 @@ pub mod device;
 pub mod kernels;
 pub(crate) mod lane;
 pub mod limits;
+mod memory;
 pub mod net;
 pub mod parameters;
 mod pickle;
@@ -25,6 +26,7 @@ use canary::{Canary, WithCanary};
 use candle_net::CandleNet;
 use device::{DeviceName, Opened};
 use kernels::CpuNet;
+pub use memory::Memory;
 use precision::Precision;
 use weights::Weights;
 
@@ -87,7 +89,7 @@ pub trait Model {
         None
     }
 
-    /// The memory of its device, if that has some of its own.
+    /// The memory of its device, if that is known.
     fn memory(&self) -> Option<Memory> {
         None
     }
@@ -107,15 +109,6 @@ pub enum Pass {
         /// How many pictures it is about.
         pictures: usize,
     },
-}
-
-/// The memory of a device, in bytes, whoever uses it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Memory {
-    /// What is taken.
-    pub used: u64,
-    /// What there is.
-    pub total: u64,
 }
 
 /// What a model is and takes.

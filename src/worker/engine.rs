@@ -133,7 +133,7 @@ impl Engine {
         Ok(answered.await.map_err(|_| EngineError::Gone)??)
     }
 
-    /// Has the model answer its canary, after what was asked before; tells what memory of its device is taken.
+    /// Has the model answer its canary, after what was asked before; tells what memory of its device is taken, if that is known.
     ///
     /// # Errors
     /// [`ModelError::Broken`] within [`EngineError::Model`] if it answers wrongly or not at all.

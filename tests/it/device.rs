@@ -1,6 +1,8 @@
 //! Where models run: the devices that `--device` names, the numbers that `--dtype` names, and what becomes of a worker
 //! whose device is out of order.
 
+mod in_flight;
+
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -205,7 +207,7 @@ async fn the_check_of_a_device_passes_on_the_cpu_and_finds_what_is_wrong() {
         "ten steps as PyTorch makes them, off by at most",
         "ms for one image from bytes",
         "images/s from bytes (forward only), 8",
-        "memory of this process grown in 640 batches",
+        "memory of this process grown in 64 batches",
         "s an epoch, batches of 64",
         "accuracy after 1 epochs, batches of 1024",
     ] {

@@ -113,7 +113,14 @@ async fn metrics_tell_what_happened() {
         told.sum("mnistq_batches_total"),
         told.sum("mnistq_batch_size_count")
     );
-    assert!(told.sum("mnistq_device_busy_seconds_total") > 0.0);
+    let of_device = |name: &str| told.value(&format!("{name}{{device={device}}}"));
+    assert!(of_device("mnistq_device_busy_seconds_total") > Some(0.0));
+    let (used, all) = ("mnistq_device_memory_used_bytes", "mnistq_device_memory_bytes");
+    assert!(
+        of_device(used) > Some(0.0) && of_device(used) < of_device(all),
+        "{}",
+        told.0
+    );
 }
 
 #[tokio::test]

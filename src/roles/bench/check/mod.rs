@@ -26,7 +26,7 @@ use table::Table;
 
 /// Pictures in a step.
 const LEARNED_AT_ONCE: [usize; 2] = [64, 1024];
-/// How often a batch is asked about to see whether memory grows, with all of the test pictures.
+/// How often a batch is asked about to see whether memory grows.
 const REPEATED: usize = 10_000;
 
 /// What is checked, and with what.
@@ -53,7 +53,7 @@ pub async fn run(flags: &cli::BenchModel, config: &Config) -> anyhow::Result<Exi
         place: config.place()?,
         weights: seams::weights(config)?,
         train: Dataset::read(&folder, Split::Train)?.first(first),
-        repeated: REPEATED.min(first),
+        repeated: flags.first.map_or(REPEATED, |first| first.div_ceil(10)),
         test,
         batches: flags.batches.clone(),
         epochs: flags.epochs,

@@ -15,7 +15,7 @@ use crate::train::dataset::PICTURE;
 /// What MNISTNet computes for a picture: 24 million multiplications and additions.
 const OPERATIONS: f64 = 24e6;
 /// Pictures in the batch that is asked about again and again.
-const REPEATED: usize = 64;
+const REPEATED: usize = 16;
 /// How often it is, before memory is looked at.
 const SETTLED: usize = 100;
 /// What may come and go by the way in which memory is handed out.
