@@ -4,15 +4,16 @@
 //! In come engines and pictures whose class is known, out goes why they had better not work. Knows no file, and stores
 //! nothing.
 
+use std::pin::pin;
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::current::CurrentEngine;
 use super::engine::{Engine, EngineError};
 use crate::job::Picture;
 use crate::metrics::Working;
-use crate::model::ModelCard;
+use crate::model::{Memory, ModelCard, ModelError};
 
 /// A picture that every good model of a service takes for the same.
 #[derive(Debug, Clone)]
@@ -58,19 +59,41 @@ const MAY_BE_WRONG: usize = 5;
 /// How long a device may be out of order before somebody sees it, work or no work.
 const PAUSE: Duration = Duration::from_secs(60);
 
+/// How long an answer may take, with all that was asked before.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// Has the engine in use answer its canary now and every minute, and tells what memory of its device is taken. Ends with
 /// what is wrong, once something is.
 pub(super) async fn watch(engine: CurrentEngine, working: Working) -> EngineError {
+    watch_every(PAUSE, engine, working).await
+}
+
+async fn watch_every(pause: Duration, engine: CurrentEngine, working: Working) -> EngineError {
     loop {
         let engine = engine.get();
-        match engine.check().await {
+        match check_in_time(&engine).await {
             Ok(None) => {}
             Ok(Some(memory)) => working.note_memory(&engine.card().device, memory.used, memory.total),
             Err(error) => return error,
         }
         drop(engine);
-        sleep(PAUSE).await;
+        sleep(pause).await;
     }
+}
+
+/// A device that hangs is out of order, too.
+async fn check_in_time(engine: &Engine) -> Result<Option<Memory>, EngineError> {
+    let mut check = pin!(engine.check());
+    // Twice: it may be the whole process that stood still for a while.
+    for _ in 0..2 {
+        if let Ok(checked) = timeout(PATIENCE, &mut check).await {
+            return checked;
+        }
+    }
+    Err(EngineError::Model(ModelError::Broken {
+        device: engine.card().device.clone(),
+        source: "it has not answered a well-known digit for a minute".into(),
+    }))
 }
 
 /// Asks the new engine about a blank picture and all that is known.
@@ -128,8 +151,11 @@ fn surest(row: &[f32]) -> Option<usize> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
     use super::*;
-    use crate::model::{Model, ModelError};
+    use crate::metrics::Metrics;
+    use crate::model::Model;
 
     /// Answers what the first pixel of a picture says.
     struct Says(ModelCard, fn(u8) -> [f32; 2]);
@@ -218,5 +244,53 @@ mod tests {
             told,
             "it takes 2×3 pixels for 2 classes, and the model in use takes 2×2 pixels for 2 classes"
         );
+    }
+
+    /// What a device does once it has answered so often: counts on, answers otherwise, or never again.
+    struct Ages(ModelCard, &'static AtomicU32, fn(u32) -> [f32; 2]);
+
+    impl Model for Ages {
+        fn card(&self) -> &ModelCard {
+            &self.0
+        }
+
+        fn predict(&mut self, _pixels: &[u8]) -> Result<Vec<f32>, ModelError> {
+            Ok((self.2)(self.1.fetch_add(1, Ordering::Relaxed)).to_vec())
+        }
+    }
+
+    /// How a device that is asked about nothing but its canary is found to be out of order.
+    async fn found(asked: &'static AtomicU32, answer: fn(u32) -> [f32; 2]) -> String {
+        let card = engine(1, bright).await.card().clone();
+        let make = move || Ok(Box::new(Ages(card, asked, answer)) as Box<dyn Model>);
+        let engine = Engine::start(make, 1).await.unwrap();
+        let pause = Duration::from_millis(1);
+        let error = watch_every(pause, engine.into(), Metrics::new().working()).await;
+        assert!(error.is_broken());
+        std::error::Error::source(&error).unwrap().to_string()
+    }
+
+    #[tokio::test]
+    async fn a_device_is_asked_again_and_again_until_it_answers_otherwise() {
+        static ASKED: AtomicU32 = AtomicU32::new(0);
+        let told = found(&ASKED, |asked| [if asked < 9 { -0.5 } else { -0.6 }, -1.0]).await;
+        assert_eq!(
+            told,
+            "it answers a well-known digit with [-0.6000, -1.0000] instead of [-0.5000, -1.0000]"
+        );
+        assert_eq!(ASKED.load(Ordering::Relaxed), 10);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_device_that_hangs_is_out_of_order() {
+        static ASKED: AtomicU32 = AtomicU32::new(0);
+        let told = found(&ASKED, |asked| {
+            while asked >= 3 {
+                std::thread::park();
+            }
+            [-0.5, -1.0]
+        })
+        .await;
+        assert_eq!(told, "it has not answered a well-known digit for a minute");
     }
 }

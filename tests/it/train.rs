@@ -3,6 +3,7 @@
 mod dataset;
 mod download;
 mod events;
+mod kept;
 mod looked_at;
 mod patience;
 mod report;
