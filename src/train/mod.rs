@@ -196,6 +196,8 @@ pub struct Epoch<'a> {
     pub batch_size: usize,
     /// What its steps are made with.
     pub learning_rate: f32,
+    /// Whether its pictures are distorted, if any are.
+    pub is_distorted: bool,
 }
 
 /// Where a learner is.

@@ -179,6 +179,7 @@ pub fn run(
             order: &order,
             batch_size: settings.batch_size,
             learning_rate,
+            is_distorted: settings.is_distorted(epoch),
         };
         let mut on_step = |batch: usize, loss| {
             let seen = batch * settings.batch_size;

@@ -144,13 +144,15 @@ fn a_learner_that_keeps_its_data_set_makes_the_same_steps() {
                 order: &order,
                 batch_size: 16,
                 learning_rate,
+                // A run may end with plain pictures.
+                is_distorted: number == 1,
             };
             resident.begin(&epoch).unwrap();
             let mut expected = Vec::new();
             for (batch, indices) in order.chunks(16).enumerate() {
                 let pixels = match &augmenter {
-                    Some(augmenter) => augmenter.batch(&dataset, number, indices),
-                    None => indices
+                    Some(augmenter) if number == 1 => augmenter.batch(&dataset, number, indices),
+                    _ => indices
                         .iter()
                         .flat_map(|index| dataset.image(*index))
                         .copied()

@@ -55,7 +55,7 @@ impl Kept {
         let order: Vec<u32> = epoch.order.iter().map(|place| *place as u32).collect();
         let order = Tensor::new(order, device)?;
         let pictures = self.pictures.index_select(&order, 0)?;
-        if let Some(augmenter) = &self.augmenter {
+        if let Some(augmenter) = self.augmenter.as_ref().filter(|_| epoch.is_distorted) {
             for (number, indices) in epoch.order.chunks(DISTORTED).enumerate() {
                 let start = number * DISTORTED;
                 let plain = pictures.narrow(0, start, indices.len())?;

@@ -34,6 +34,7 @@ pub fn epochs(
             order: &order,
             batch_size,
             learning_rate: settings.rate(number),
+            is_distorted: false,
         };
         let started = Instant::now();
         resident.begin(&epoch)?;
