@@ -42,6 +42,17 @@ struct Place {
     forward: Work,
 }
 
+impl Place {
+    fn new(size: usize, input: Tensor, answers: Tensor, forward: Work) -> Self {
+        Self {
+            size,
+            input,
+            answers,
+            forward,
+        }
+    }
+}
+
 impl CandleNet {
     /// The network on this device, which `name` names. Must be called on the thread that will use it.
     ///
@@ -79,24 +90,20 @@ impl CandleNet {
     fn place(&self, size: usize) -> candle_core::Result<Place> {
         let input = Tensor::zeros((size, 1, 28, 28), DType::U8, &self.device)?;
         let answers = Tensor::zeros((size, 10), DType::F32, &self.device)?;
-        let work = || -> Work {
-            let (layers, from, to) = (Rc::clone(&self.layers), input.clone(), answers.clone());
-            Box::new(move || to.slice_set(&layers.forward(&from)?, 0, 0))
+        let (layers, from, to) = (Rc::clone(&self.layers), input.clone(), answers.clone());
+        let work: Work = Box::new(move || to.slice_set(&layers.forward(&from)?, 0, 0));
+        let Some(recorded) = self.lane.record(&work)? else {
+            return Ok(Place::new(size, input, answers, work));
         };
-        let mut place = Place {
-            size,
-            forward: self.lane.record(work())?,
-            input: input.clone(),
-            answers: answers.clone(),
-        };
-        if !self.is_right(&place)? {
-            tracing::warn!(
-                size,
-                "what was recorded answers otherwise: work is started call by call"
-            );
-            place.forward = work();
+        let place = Place::new(size, input.clone(), answers.clone(), recorded);
+        if self.is_right(&place)? {
+            return Ok(place);
         }
-        Ok(place)
+        tracing::warn!(
+            size,
+            "what was recorded answers otherwise: work is started call by call"
+        );
+        Ok(Place::new(size, input, answers, work))
     }
 
     /// Whether a place answers what the layers do, about any pixels.

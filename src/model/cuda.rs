@@ -83,30 +83,23 @@ impl Lane for CudaLane {
         }
     }
 
-    fn record(&self, work: Work) -> Result<Work> {
+    fn record(&self, work: &Work) -> Result<Option<Work>> {
         // candle uploads the shapes that its kernels are given with each call, unless it has kept them.
-        let kept = self.device.enable_cuda_graph_htod_cache();
+        let _kept = self.device.enable_cuda_graph_htod_cache();
         // Loads the kernels, which can't be done while a graph is recorded, and fills what is kept.
         work()?;
         self.compute.synchronize().map_err(failed)?;
-        let captured = self.capture(&work);
-        drop(kept);
-        let error = match captured {
-            Ok(graph) => return Ok(Box::new(move || graph.launch().map_err(failed))),
-            Err(error) => error,
-        };
-        let error = &error as &dyn std::error::Error;
-        tracing::warn!(
-            error,
-            "the GPU's work can't be recorded: it is started call by call"
-        );
-        let device = self.device.clone();
-        let work: Work = Box::new(move || {
-            let _kept = device.enable_cuda_graph_htod_cache();
-            work()
-        });
-        work()?;
-        Ok(work)
+        match self.capture(work) {
+            Ok(graph) => Ok(Some(Box::new(move || graph.launch().map_err(failed)))),
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(
+                    error,
+                    "the GPU's work can't be recorded: it is started call by call"
+                );
+                Ok(None)
+            }
+        }
     }
 
     fn start(&self, place: usize, work: &Work) -> Result<()> {

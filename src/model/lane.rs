@@ -23,11 +23,12 @@ pub trait Lane {
     /// Of the device.
     fn upload(&self, input: &Tensor, pixels: &[u8]) -> Result<()>;
 
-    /// The same work in fewer calls, if the device can record it: done once before this returns.
+    /// The same work in fewer calls, if the device can record it. Then it is done before this returns, and not just
+    /// once.
     ///
     /// # Errors
     /// Of the work.
-    fn record(&self, work: Work) -> Result<Work>;
+    fn record(&self, work: &Work) -> Result<Option<Work>>;
 
     /// Starts work and returns before it has ended, if the device can.
     ///
@@ -72,9 +73,8 @@ impl Lane for HostLane {
         input.inplace_op1(&Write(pixels))
     }
 
-    fn record(&self, work: Work) -> Result<Work> {
-        work()?;
-        Ok(work)
+    fn record(&self, _work: &Work) -> Result<Option<Work>> {
+        Ok(None)
     }
 
     fn start(&self, _place: usize, work: &Work) -> Result<()> {

@@ -94,7 +94,7 @@ impl CandleLearner {
         })
     }
 
-    /// The step for batches of this size. It is done when it is recorded, so what that has changed is put back.
+    /// The step for batches of this size. It is done while it is recorded, so what that has changed is put back.
     fn step_of(&mut self, pictures: usize) -> Result<Rc<Step>> {
         if let Some(step) = self.steps_of.get(&pictures) {
             return Ok(Rc::clone(step));
@@ -122,7 +122,7 @@ impl CandleLearner {
             to.slice_set(&loss, 0, 0)?;
             flat.update(&gradients, &rate)
         });
-        let work = self.lane.record(work)?;
+        let work = self.lane.record(&work)?.unwrap_or(work);
         self.flat.set(&before)?;
         let [pictures_in, labels, dropped] = inputs;
         let step = Rc::new(Step {

@@ -66,7 +66,9 @@ pub async fn run(flags: &cli::Train, mut config: Config) -> anyhow::Result<()> {
             best: best.as_ref(),
         };
         let recorder = Recorder::open(&course, &run, learner.device())?;
-        tracing::info!("--device {}: took {}", place.device, learner.device());
+        if learner.device() != "cpu" {
+            tracing::info!("--device {}: took {}", place.device, learner.device());
+        }
         train_all(learner.as_mut(), &course, recorder, &stop)
     });
     whole.await.context("training broke")?

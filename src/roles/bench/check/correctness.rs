@@ -15,7 +15,7 @@ use crate::train::{self, Dropout, LearnerState, golden};
 /// How far a log-probability may be off on a GPU, and a figure of the ten steps in parts of it.
 const TOLERANCE: f64 = 1e-3;
 /// Pictures asked about at a time.
-const BATCH: usize = 500;
+const BATCH: usize = 64;
 /// Pictures in a step of PyTorch's ten.
 const STEP: usize = 64;
 
