@@ -16,11 +16,17 @@ use mnistq::model::weights::Weights;
 
 const DIGIT: &[u8] = include_bytes!("../src/roles/bench/seven.png");
 const PHOTO: &[u8] = include_bytes!("../examples/pictures/photo.jpg");
+/// The same photo, as a camera of a third of a megapixel would have taken it.
+const SMALL_PHOTO: &[u8] = include_bytes!("photo-640x480.jpg");
 
 fn reading(criterion: &mut Criterion) {
     let reader = DigitReader::new(&Default::default());
     let mut group = criterion.benchmark_group("read");
-    for (name, upload) in [("png of 28×28", DIGIT), ("photo", PHOTO)] {
+    for (name, upload) in [
+        ("png of 28×28", DIGIT),
+        ("jpeg of 640×480", SMALL_PHOTO),
+        ("jpeg of 900×1200", PHOTO),
+    ] {
         group.bench_function(name, |bencher| {
             bencher.iter(|| reader.read(black_box(upload)).expect("a digit"));
         });
