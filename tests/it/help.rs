@@ -144,7 +144,7 @@ impl Stage {
                 ("--device cuda:0,cuda:1", "--device cpu,auto".to_owned()),
                 (
                     "--check",
-                    format!("--check --first 640 --batches 1,2 --epochs 1 --golden {golden}"),
+                    format!("--check --first 64 --batches 1,2 --epochs 1 --golden {golden}"),
                 ),
                 ("cuda:0", "cpu".to_owned()),
                 // There are fewer pictures here.

@@ -96,21 +96,21 @@ pub fn steps(check: &Check, golden: &str, table: &mut Table) -> anyhow::Result<(
         .as_array()
         .context("--golden: no losses")?;
     let count = losses.len() * STEP;
-    ensure!(check.train.len() >= count, "{count} training pictures are needed");
+    ensure!(check.whole.len() >= count, "{count} training pictures are needed");
     let dropout = Dropout {
         features: 0.0,
         hidden: 0.0,
         seed: 0,
     };
     let mut learner = train::learner_by_candle(&LearnerState::new(golden::start()), dropout, check.place)?;
-    let pictures = check.train.images()[..count * PICTURE].chunks(STEP * PICTURE);
+    let pictures = check.whole.images()[..count * PICTURE].chunks(STEP * PICTURE);
     let mut off = 0.0_f64;
-    for (number, (pixels, labels)) in pictures.zip(check.train.labels().chunks(STEP)).enumerate() {
+    for (number, (pixels, labels)) in pictures.zip(check.whole.labels().chunks(STEP)).enumerate() {
         let loss = learner.step(pixels, labels, golden::learning_rate(number))?;
         let expected = losses[number].as_f64().context("--golden: a loss is no number")?;
         off = farther(off, f64::from(loss), expected);
     }
-    let answers = learner.predict(&check.train.images()[..4 * PICTURE])?;
+    let answers = learner.predict(&check.whole.images()[..4 * PICTURE])?;
     let expected = &golden["float64"]["log_probs_first4_after"];
     for (place, answer) in answers.iter().enumerate() {
         let expected = expected[place / CLASSES][place % CLASSES].as_f64();

@@ -33,6 +33,8 @@ const REPEATED: usize = 10_000;
 struct Check {
     place: Place,
     weights: Weights,
+    /// All training pictures: the ten steps are made on the first of them.
+    whole: Dataset,
     train: Dataset,
     test: Dataset,
     batches: Vec<usize>,
@@ -49,10 +51,12 @@ pub async fn run(flags: &cli::BenchModel, config: &Config) -> anyhow::Result<Exi
     let first = flags.first.unwrap_or(usize::MAX);
     ensure!(first > 0, "--first: at least 1");
     let test = Dataset::read(&folder, Split::Test)?.first(first);
+    let whole = Dataset::read(&folder, Split::Train)?;
     let check = Check {
         place: config.place()?,
         weights: seams::weights(config)?,
-        train: Dataset::read(&folder, Split::Train)?.first(first),
+        train: whole.first(first),
+        whole,
         repeated: flags.first.map_or(REPEATED, |first| first.div_ceil(10)),
         test,
         batches: flags.batches.clone(),
