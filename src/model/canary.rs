@@ -102,11 +102,7 @@ impl<M: Model> Model for WithCanary<M> {
         Some(&self.canary)
     }
 
-    /// A CPU's is that of the machine.
     fn memory(&self) -> Option<Memory> {
-        match self.card().device.as_str() {
-            "cpu" => Memory::of_machine(),
-            _ => self.model.memory(),
-        }
+        self.model.memory()
     }
 }

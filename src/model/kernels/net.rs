@@ -11,7 +11,7 @@ use super::dispatch::Level;
 use super::forward::Forward;
 use super::layout::Network;
 use crate::model::parameters::Parameters;
-use crate::model::{Model, ModelCard, ModelError};
+use crate::model::{Memory, Model, ModelCard, ModelError};
 
 /// MNISTNet with kernels for this CPU. Weights that hold NaN give NaN.
 pub struct CpuNet {
@@ -88,5 +88,9 @@ impl Model for CpuNet {
             &self.cores
         };
         Ok(self.forward.run(cores, &self.network, pixels))
+    }
+
+    fn memory(&self) -> Option<Memory> {
+        Memory::of_machine()
     }
 }

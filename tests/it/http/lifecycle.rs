@@ -58,6 +58,19 @@ impl Broker for GatedBroker {
     }
 }
 
+/// A front end whose broker's gate is closed, that gate, and how many publishes wait at it.
+fn gated() -> (Served, Arc<Semaphore>, Arc<AtomicUsize>) {
+    let (gate, waiting) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicUsize::new(0)));
+    let served = Served::with(|front_end| {
+        front_end.broker = Arc::new(GatedBroker {
+            inner: Arc::clone(&front_end.broker),
+            gate: Arc::clone(&gate),
+            waiting: Arc::clone(&waiting),
+        });
+    });
+    (served, gate, waiting)
+}
+
 /// A store that tells when it is asked to wait.
 struct WatchedStore {
     inner: Arc<dyn ResultStore>,
@@ -120,14 +133,7 @@ async fn a_taken_address_is_named() {
 
 #[tokio::test]
 async fn an_upload_in_hand_is_finished_and_then_the_front_end_ends() {
-    let (gate, waiting) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicUsize::new(0)));
-    let served = Served::with(|front_end| {
-        front_end.broker = Arc::new(GatedBroker {
-            inner: Arc::clone(&front_end.broker),
-            gate: Arc::clone(&gate),
-            waiting: Arc::clone(&waiting),
-        });
-    });
+    let (served, gate, waiting) = gated();
     let request = served.client.post(served.url("/classify")).body("digit 1");
     let uploading = tokio::spawn(request.send());
     eventually("the upload has reached the broker", async || {
@@ -151,14 +157,7 @@ async fn an_upload_in_hand_is_finished_and_then_the_front_end_ends() {
 
 #[tokio::test]
 async fn whoever_waits_for_an_outcome_gets_it_also_before_its_job_is_confirmed() {
-    let (gate, waiting) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicUsize::new(0)));
-    let served = Served::with(|front_end| {
-        front_end.broker = Arc::new(GatedBroker {
-            inner: Arc::clone(&front_end.broker),
-            gate: Arc::clone(&gate),
-            waiting: Arc::clone(&waiting),
-        });
-    });
+    let (served, _gate, _waiting) = gated();
     served.work().await;
     let upload = || served.client.post(served.url("/classify")).body("digit 4");
     let waiting = upload().header("prefer", "wait=30").send();

@@ -1,5 +1,6 @@
 //! How fast a device answers: from bytes, and without what comes and goes; and whether that takes more and more memory.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -32,14 +33,7 @@ pub fn inference(
     let mut device = model::open_by_candle(&check.weights, check.place)?;
     device.warm_up(largest)?;
     for &batch in &check.batches {
-        let pixels: Vec<u8> = check
-            .test
-            .images()
-            .iter()
-            .copied()
-            .cycle()
-            .take(batch * PICTURE)
-            .collect();
+        let pixels = pictures(check, batch);
         let rate = from_bytes(&mut device, &pixels, check.duration)?;
         let alone = one_at_a_time(&mut device, &pixels, check.duration)?;
         let forward = forward_only(&mut device, batch, check.duration)?;
@@ -70,9 +64,15 @@ pub fn inference(
     Ok(())
 }
 
+/// So many of the test pictures, one after the other, and again from the first.
+fn pictures(check: &Check, count: usize) -> Vec<u8> {
+    let pixels = check.test.images().iter().copied().cycle();
+    pixels.take(count * PICTURE).collect()
+}
+
 /// Images a second with as many batches in flight as the device can have.
 fn from_bytes(device: &mut CandleNet, pixels: &[u8], duration: Duration) -> anyhow::Result<f64> {
-    let mut flying = std::collections::VecDeque::new();
+    let mut flying = VecDeque::new();
     let (started, mut ended) = (Instant::now(), 0);
     while ended == 0 || started.elapsed() < duration {
         while flying.len() < device.depth() {
@@ -110,14 +110,7 @@ fn forward_only(device: &mut CandleNet, batch: usize, duration: Duration) -> any
 pub fn memory(check: &Check, table: &mut Table) -> anyhow::Result<()> {
     let mut device = model::open_by_candle(&check.weights, check.place)?;
     device.warm_up(REPEATED)?;
-    let pixels: Vec<u8> = check
-        .test
-        .images()
-        .iter()
-        .copied()
-        .cycle()
-        .take(REPEATED * PICTURE)
-        .collect();
+    let pixels = pictures(check, REPEATED);
     let mut ask = |times: usize| -> anyhow::Result<[Option<u64>; 2]> {
         for _ in 0..times {
             device.predict(&pixels)?;
