@@ -6,37 +6,26 @@
 //! One thread of each process writes. It takes every operation that waits, runs them in one transaction, and
 //! commits once: a hundred uploads at the same time cost one write to the disk.
 
+mod error;
+mod file;
 mod writer;
 
-use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::Connection;
 use tokio::sync::{oneshot, watch};
 
-use writer::{Durability, Write, Writer};
+pub use error::DatabaseError;
+use error::{classify, classify_shared};
+use file::{connect, create_private_file, create_private_folder, prepare};
+use writer::{Durability, Write, WriteError, Writer};
 
-/// What makes the layout of each version out of the one before. A file of a later version is refused.
-const SCHEMA: [&str; 6] = [
-    include_str!("database/schema/1.sql"),
-    include_str!("database/schema/2.sql"),
-    include_str!("database/schema/3.sql"),
-    include_str!("database/schema/4.sql"),
-    include_str!("database/schema/5.sql"),
-    include_str!("database/schema/6.sql"),
-];
-const SCHEMA_VERSION: u32 = SCHEMA.len() as u32;
-/// How long a statement waits for another process that writes. Whoever waits for its turn behind another waits twice as
-/// long, and an upload writes twice: with this it is answered within ten seconds.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 /// How soon a commit of another process is noticed, while somebody wants to know.
 const POLL: Duration = Duration::from_millis(5);
-/// The log is written back into the file from this many pages on (4 MiB).
-const CHECKPOINT_PAGES: u32 = 1000;
 
 /// A handle on an open database file; clones share it. The file is closed with the last one.
 #[derive(Clone)]
@@ -45,73 +34,6 @@ pub struct Database {
     writer: Arc<Writer>,
     reader: Arc<Mutex<Connection>>,
     commits: watch::Receiver<u64>,
-}
-
-/// Why the database can't be used, by what the caller should do about it.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum DatabaseError {
-    /// The file or its folder can't be made or opened.
-    #[error("the database {path} can't be opened")]
-    Open {
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        source: Arc<dyn std::error::Error + Send + Sync>,
-    },
-    /// The file is none of ours, or damaged. It was left as it is.
-    #[error("{path} is not a database of mnistq, or is damaged: move it away, or name another file")]
-    Damaged {
-        /// Which file.
-        path: PathBuf,
-        /// What SQLite said.
-        source: Arc<rusqlite::Error>,
-    },
-    /// A newer mnistq made the file. It was left as it is.
-    #[error(
-        "the database {path} has version {found}, made by a newer mnistq; this one reads {SCHEMA_VERSION}"
-    )]
-    Newer {
-        /// Which file.
-        path: PathBuf,
-        /// The version found.
-        found: u32,
-    },
-    /// The disk is full; nothing was written.
-    #[error("the disk that holds {path} is full")]
-    Full {
-        /// Which file.
-        path: PathBuf,
-        /// What SQLite said.
-        source: Arc<rusqlite::Error>,
-    },
-    /// It does not work now; it may later. Nothing was written.
-    #[error("the database {path} can't be used now")]
-    Unavailable {
-        /// Which file.
-        path: PathBuf,
-        /// What SQLite said.
-        source: Arc<rusqlite::Error>,
-    },
-    /// The writing thread has ended.
-    #[error("the database {path} is closed")]
-    Closed {
-        /// Which file.
-        path: PathBuf,
-    },
-}
-
-impl DatabaseError {
-    /// The address of the file that it is about.
-    #[must_use]
-    pub fn address(&self) -> String {
-        let (Self::Open { path, .. }
-        | Self::Damaged { path, .. }
-        | Self::Newer { path, .. }
-        | Self::Full { path, .. }
-        | Self::Unavailable { path, .. }
-        | Self::Closed { path }) = self;
-        format!("sqlite:{}", path.display())
-    }
 }
 
 impl Database {
@@ -186,7 +108,7 @@ impl Database {
     /// the latest after some milliseconds. Everybody sees what it wrote before.
     ///
     /// # Errors
-    /// [`DatabaseError`]; then nothing was written, or it did not reach the disk.
+    /// [`DatabaseError::Unflushed`] if it was written and may not survive a power cut; of any other nothing was written.
     pub async fn write_soon_durably<T, F>(&self, operation: F) -> Result<T, DatabaseError>
     where
         T: Send + 'static,
@@ -214,7 +136,13 @@ impl Database {
         self.writer
             .enqueue(durability, Box::new(Write::new(operation, answer)));
         match answered.await {
-            Ok(result) => result.map_err(|error| classify_shared(&self.path, error)),
+            Ok(result) => result.map_err(|error| match error {
+                WriteError::Undone(error) => classify_shared(&self.path, error),
+                WriteError::Unflushed(source) => DatabaseError::Unflushed {
+                    path: self.path.to_path_buf(),
+                    source,
+                },
+            }),
             Err(_) => Err(DatabaseError::Closed {
                 path: self.path.to_path_buf(),
             }),
@@ -241,54 +169,6 @@ impl Database {
     }
 }
 
-fn connect(path: &Path) -> Result<Connection, DatabaseError> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags).map_err(|error| classify(path, error))?;
-    connection
-        .busy_timeout(BUSY_TIMEOUT)
-        .map_err(|error| classify(path, error))?;
-    connection.set_prepared_statement_cache_capacity(64);
-    Ok(connection)
-}
-
-/// Makes the tables if the file is new, and brings those of an older version up to date. Answers a version that is too new, having changed nothing.
-fn prepare(connection: &mut Connection) -> rusqlite::Result<Option<u32>> {
-    let version = |connection: &Connection| {
-        connection.pragma_query_value(None, "user_version", |row| row.get::<_, u32>(0))
-    };
-    let found = version(connection)?;
-    if found > SCHEMA_VERSION {
-        return Ok(Some(found));
-    }
-    keep_a_log(connection)?;
-    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
-    let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-    // Another process may have made them in the meantime.
-    let here = version(&transaction)?;
-    for (step, version) in SCHEMA.iter().zip(1..).skip(here as usize) {
-        transaction.execute_batch(step)?;
-        transaction.pragma_update(None, "user_version", version)?;
-    }
-    transaction.commit()?;
-    Ok(None)
-}
-
-/// Lets readers read while another writes. SQLite does not wait for its turn to change this, as it does for all else
-/// (two who wait for each other would for ever): the processes that make a file together have to ask again.
-fn keep_a_log(connection: &Connection) -> rusqlite::Result<()> {
-    let give_up = Instant::now() + BUSY_TIMEOUT;
-    loop {
-        match connection.pragma_update(None, "journal_mode", "WAL") {
-            Err(error)
-                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && Instant::now() < give_up =>
-            {
-                thread::sleep(POLL);
-            }
-            done => return done,
-        }
-    }
-}
-
 /// A thread that notices what other processes commit, until the writer is gone.
 fn watch_others(
     connection: Connection,
@@ -312,47 +192,4 @@ fn watch_others(
         .name("database-watch".to_owned())
         .spawn(watch)?;
     Ok(())
-}
-
-fn classify(path: &Path, error: rusqlite::Error) -> DatabaseError {
-    classify_shared(path, Arc::new(error))
-}
-
-fn classify_shared(path: &Path, source: Arc<rusqlite::Error>) -> DatabaseError {
-    let path = path.to_owned();
-    match source.sqlite_error_code() {
-        Some(ErrorCode::DiskFull) => DatabaseError::Full { path, source },
-        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => DatabaseError::Damaged { path, source },
-        Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
-            DatabaseError::Open { path, source }
-        }
-        _ => DatabaseError::Unavailable { path, source },
-    }
-}
-
-#[cfg(unix)]
-fn create_private_folder(folder: &Path) -> io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
-}
-
-#[cfg(not(unix))]
-fn create_private_folder(folder: &Path) -> io::Result<()> {
-    fs::create_dir_all(folder)
-}
-
-/// SQLite gives its log files the mode of the database file. A file that is there is not touched: to close it would take away
-/// the locks that this process has on it.
-fn create_private_file(path: &Path) -> io::Result<()> {
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt;
-        options.mode(0o600);
-    }
-    match options.open(path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        made => made.map(drop),
-    }
 }

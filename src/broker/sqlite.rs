@@ -63,9 +63,12 @@ impl Broker for SqliteBroker {
             Confirm::AtOnce => self.database.write_durably(insert).await,
             Confirm::Soon => self.database.write_soon_durably(insert).await,
         };
-        match inserted.map_err(BrokerError::from)? {
-            0 => Err(PublishError::Full),
-            _ => Ok(()),
+        match inserted {
+            Ok(0) => Err(PublishError::Full),
+            Ok(_) => Ok(()),
+            // Workers see it already.
+            Err(DatabaseError::Unflushed { .. }) => Err(PublishError::Unconfirmed),
+            Err(error) => Err(BrokerError::from(error).into()),
         }
     }
 
@@ -132,12 +135,13 @@ impl From<DatabaseError> for BrokerError {
     fn from(error: DatabaseError) -> Self {
         let address = error.address();
         match error {
-            DatabaseError::Full { .. } | DatabaseError::Unavailable { .. } | DatabaseError::Closed { .. } => {
-                Self::Unavailable {
-                    address,
-                    source: Box::new(error),
-                }
-            }
+            DatabaseError::Full { .. }
+            | DatabaseError::Unavailable { .. }
+            | DatabaseError::Unflushed { .. }
+            | DatabaseError::Closed { .. } => Self::Unavailable {
+                address,
+                source: Box::new(error),
+            },
             DatabaseError::Open { .. } | DatabaseError::Damaged { .. } | DatabaseError::Newer { .. } => {
                 Self::Refused {
                     address,

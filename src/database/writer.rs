@@ -36,7 +36,16 @@ pub trait Operation: Send {
     fn answer(self: Box<Self>, committed: Committed);
 }
 
-type Answer<T> = oneshot::Sender<Result<T, Arc<rusqlite::Error>>>;
+/// Why an operation did not do what it should.
+#[derive(Debug, Clone)]
+pub enum WriteError {
+    /// It has changed nothing.
+    Undone(Arc<rusqlite::Error>),
+    /// It is committed, and may not survive a power cut.
+    Unflushed(Arc<rusqlite::Error>),
+}
+
+type Answer<T> = oneshot::Sender<Result<T, WriteError>>;
 
 /// An operation and who waits for it.
 pub struct Write<T, F> {
@@ -63,7 +72,7 @@ impl<T: Send, F: Fn(&Connection) -> rusqlite::Result<T> + Send> Operation for Wr
     fn answer(self: Box<Self>, committed: Committed) {
         let result = match (committed, self.result) {
             (Err(error), _) => Err(error),
-            (Ok(()), Some(result)) => result.map_err(Arc::new),
+            (Ok(()), Some(result)) => result.map_err(|error| WriteError::Undone(Arc::new(error))),
             (Ok(()), None) => return,
         };
         // Somebody who no longer waits has lost nothing.
@@ -71,7 +80,7 @@ impl<T: Send, F: Fn(&Connection) -> rusqlite::Result<T> + Send> Operation for Wr
     }
 }
 
-type Committed = Result<(), Arc<rusqlite::Error>>;
+type Committed = Result<(), WriteError>;
 
 type Queued = (Durability, Box<dyn Operation>);
 
@@ -153,13 +162,10 @@ impl Writing {
         let committed = self.transactions.commit_each(&mut group, on_disk);
         ticks.send_modify(|count| *count += 1);
         if on_disk {
-            // One commit that reached the disk took all before it along.
-            let flushed = committed.iter().max_by_key(|committed| committed.is_ok());
-            for operation in self.unflushed.drain(..) {
-                operation.answer(flushed.cloned().unwrap_or(Ok(())));
-            }
+            self.answer_unflushed(&committed);
         }
         for ((durability, operation), committed) in group.into_iter().zip(committed) {
+            let committed = committed.map(drop).map_err(WriteError::Undone);
             if durability == Durability::DiskSoon && !on_disk && committed.is_ok() {
                 if self.unflushed.is_empty() {
                     self.due = Instant::now() + PATIENCE;
@@ -168,6 +174,20 @@ impl Writing {
             } else {
                 operation.answer(committed);
             }
+        }
+    }
+
+    /// One commit that reached the disk took all before it along. Operations that failed by themselves reached nothing:
+    /// then it is tried again at once.
+    fn answer_unflushed(&mut self, committed: &[Result<bool, Arc<rusqlite::Error>>]) {
+        let failed = committed.iter().find_map(|committed| committed.as_ref().err());
+        let flushed = match failed {
+            _ if committed.iter().any(|committed| matches!(committed, Ok(true))) => Ok(()),
+            Some(error) => Err(WriteError::Unflushed(Arc::clone(error))),
+            None => return,
+        };
+        for operation in self.unflushed.drain(..) {
+            operation.answer(flushed.clone());
         }
     }
 }
@@ -181,8 +201,13 @@ struct Transactions {
 }
 
 impl Transactions {
-    /// Runs a group in one transaction; if one of its operations fails, each in one of its own.
-    fn commit_each(&mut self, group: &mut [Queued], on_disk: bool) -> Vec<Committed> {
+    /// Runs a group in one transaction; if one of its operations fails, each in one of its own. Answers for each whether
+    /// it did what it should; else it has changed nothing.
+    fn commit_each(
+        &mut self,
+        group: &mut [Queued],
+        on_disk: bool,
+    ) -> Vec<Result<bool, Arc<rusqlite::Error>>> {
         let committed = self.commit(group, on_disk);
         if group.len() > 1 && matches!(committed, Ok(false)) {
             let alone = group.chunks_mut(1);
@@ -190,7 +215,7 @@ impl Transactions {
                 .flat_map(|operation| self.commit_each(operation, on_disk))
                 .collect();
         }
-        let committed = committed.map(drop).map_err(|error| {
+        let committed = committed.map_err(|error| {
             tracing::warn!(path = %self.path.display(), "nothing written: {error}");
             Arc::new(error)
         });

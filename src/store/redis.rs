@@ -20,12 +20,12 @@ use fred::error::{Error, ErrorKind};
 use fred::interfaces::{ClientLike, KeysInterface, PubsubInterface};
 use fred::types::{Expiration, SetOptions, Value};
 use tokio::sync::{Semaphore, SemaphorePermit};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
 use self::connect::Links;
 use self::look::{Found, Outcomes};
-use super::waiters::Waiters;
+use super::waiters::{Patience, Waiters};
 use super::{Claim, Entry, Finished, First, Reservation, ResultStore, Settings, StoreError};
 use crate::address::ServerUrl;
 use crate::job::{JobId, Outcome};
@@ -223,25 +223,12 @@ impl ResultStore for RedisStore {
     }
 
     async fn wait(&self, id: JobId, limit: Duration, first: First) -> Result<Option<Entry>, StoreError> {
-        let deadline = Instant::now() + limit;
-        let waiter = self.waiters.register(id);
-        let mut pause = LOOKS.0;
-        let mut look = first == First::Look;
-        loop {
-            let woken = waiter.woken();
-            if let Some(outcome) = waiter.told() {
-                return Ok(Some(Entry::Finished(outcome)));
-            }
-            if look {
-                let known = self.fetch(id).await?;
-                if known != Some(Entry::Queued) || Instant::now() >= deadline {
-                    return Ok(known);
-                }
-            }
-            look = true;
-            let _ = timeout_at(deadline.min(Instant::now() + pause), woken).await;
-            pause = (pause * 2).min(LOOKS.1);
-        }
+        let patience = Patience {
+            limit,
+            first,
+            looks: LOOKS,
+        };
+        self.waiters.wait(id, patience, self).await
     }
 
     async fn erase(&self, id: JobId) -> Result<bool, StoreError> {

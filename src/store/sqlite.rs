@@ -11,9 +11,9 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, params};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::sleep;
 
-use super::waiters::Waiters;
+use super::waiters::{Patience, Waiters};
 use super::{Claim, Entry, Finished, First, Reservation, ResultStore, Settings, StoreError};
 use crate::database::{Database, DatabaseError};
 use crate::job::{JobId, Outcome};
@@ -150,23 +150,12 @@ impl ResultStore for SqliteStore {
     }
 
     async fn wait(&self, id: JobId, limit: Duration, first: First) -> Result<Option<Entry>, StoreError> {
-        let deadline = Instant::now() + limit;
-        let waiter = self.waiters.register(id);
-        let mut look = first == First::Look;
-        loop {
-            let woken = waiter.woken();
-            if let Some(outcome) = waiter.told() {
-                return Ok(Some(Entry::Finished(outcome)));
-            }
-            if look {
-                let known = self.fetch(id).await?;
-                if known != Some(Entry::Queued) || Instant::now() >= deadline {
-                    return Ok(known);
-                }
-            }
-            look = true;
-            let _ = timeout_at(deadline.min(Instant::now() + LOOK), woken).await;
-        }
+        let patience = Patience {
+            limit,
+            first,
+            looks: (LOOK, LOOK),
+        };
+        self.waiters.wait(id, patience, self).await
     }
 
     async fn erase(&self, id: JobId) -> Result<bool, StoreError> {
@@ -299,7 +288,9 @@ impl From<DatabaseError> for StoreError {
                 address,
                 source: Box::new(error),
             },
-            DatabaseError::Unavailable { .. } | DatabaseError::Closed { .. } => Self::Unavailable {
+            DatabaseError::Unavailable { .. }
+            | DatabaseError::Unflushed { .. }
+            | DatabaseError::Closed { .. } => Self::Unavailable {
                 address,
                 source: Box::new(error),
             },

@@ -5,10 +5,13 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
+use tokio::time::{Instant, timeout_at};
 
+use super::{Entry, First, ResultStore, StoreError};
 use crate::job::{JobId, Outcome};
 
 /// All who wait, by what they wait for.
@@ -25,15 +28,53 @@ struct Awaited {
 }
 
 /// One who waits; leaves when dropped.
-pub struct Waiter<'a> {
+struct Waiter<'a> {
     waiters: &'a Waiters,
     id: JobId,
     awaited: Arc<Awaited>,
 }
 
+/// How somebody waits.
+pub struct Patience {
+    /// How long at most.
+    pub limit: Duration,
+    /// How it begins.
+    pub first: First,
+    /// First and longest pause after which a waiter looks by itself.
+    pub looks: (Duration, Duration),
+}
+
 impl Waiters {
+    /// What the store knows of a job once it is finished, or unknown, or after the limit.
+    pub async fn wait(
+        &self,
+        id: JobId,
+        patience: Patience,
+        store: &impl ResultStore,
+    ) -> Result<Option<Entry>, StoreError> {
+        let deadline = Instant::now() + patience.limit;
+        let waiter = self.register(id);
+        let mut pause = patience.looks.0;
+        let mut look = patience.first == First::Look;
+        loop {
+            let woken = waiter.woken();
+            if let Some(outcome) = waiter.told() {
+                return Ok(Some(Entry::Finished(outcome)));
+            }
+            if look {
+                let known = store.fetch(id).await?;
+                if known != Some(Entry::Queued) || Instant::now() >= deadline {
+                    return Ok(known);
+                }
+            }
+            look = true;
+            let _ = timeout_at(deadline.min(Instant::now() + pause), woken).await;
+            pause = (pause * 2).min(patience.looks.1);
+        }
+    }
+
     /// Registers one who waits for the outcome of this job.
-    pub fn register(&self, id: JobId) -> Waiter<'_> {
+    fn register(&self, id: JobId) -> Waiter<'_> {
         let awaited = Arc::clone(self.lock().entry(id).or_default());
         Waiter {
             waiters: self,
@@ -82,12 +123,12 @@ impl Waiters {
 
 impl Waiter<'_> {
     /// Ends at the next wake-up after this call, even if it is awaited later.
-    pub fn woken(&self) -> Notified<'_> {
+    fn woken(&self) -> Notified<'_> {
         self.awaited.notify.notified()
     }
 
     /// The outcome, if it came with a wake-up.
-    pub fn told(&self) -> Option<Outcome> {
+    fn told(&self) -> Option<Outcome> {
         self.awaited.outcome.get().cloned()
     }
 }

@@ -13,6 +13,7 @@ mod chaos;
 mod cli;
 mod config;
 mod crash;
+mod database;
 mod dead;
 mod deployment;
 mod device;

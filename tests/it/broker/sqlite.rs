@@ -1,7 +1,6 @@
 //! The embedded broker: a database file holds one queue.
 
-use std::sync::{Arc, Barrier};
-use std::thread;
+use std::sync::Arc;
 use std::time::Duration;
 
 use mnistq::broker::sqlite::SqliteBroker;
@@ -82,22 +81,6 @@ async fn a_job_that_may_be_confirmed_later_is_confirmed_also_while_others_write_
         confirmed = within("the publish is confirmed", broker.publish(&job, LONG, Confirm::Soon)) => {
             confirmed.unwrap();
         }
-    }
-}
-
-#[test]
-fn all_who_open_a_new_file_at_the_same_moment_can() {
-    for _ in 0..40 {
-        let folder = folder();
-        let (file, together) = (folder.path().join("queue.db"), Barrier::new(6));
-        thread::scope(|scope| {
-            for _ in 0..6 {
-                scope.spawn(|| {
-                    together.wait();
-                    Database::open(&file).unwrap();
-                });
-            }
-        });
     }
 }
 
