@@ -74,7 +74,7 @@ impl Kernel for ConvolveHalf<'_> {
         convolve::<I>(self.network, half_of(self.picture, self.half), self.scratch);
         for tile in 0..TILES {
             for v in 0..4 {
-                let y = output_tile(&self.scratch.products, tile, v);
+                let y = output_tile::<I>(&self.scratch.products, tile, v);
                 let bias = &self.network.conv2_bias[v];
                 // One by one, so that no index is left to be computed.
                 let windows = [pool(&y, 0), pool(&y, 1), pool(&y, 2), pool(&y, 3)];
@@ -118,7 +118,7 @@ pub(crate) fn half_of(picture: &[u8], half: usize) -> &[u8] {
 pub(crate) fn convolve<I: Instructions>(network: &Network, pixels: &[u8], scratch: &mut Scratch) {
     normalize(pixels, &mut scratch.pixels);
     conv1::<I>(network, &scratch.pixels, &mut scratch.conv1);
-    input_tiles(&scratch.conv1, &mut scratch.inputs);
+    input_tiles::<I>(&scratch.conv1, &mut scratch.inputs);
     for position in 0..POSITIONS {
         let inputs = Matrix {
             numbers: flat(&scratch.inputs[position * TILES..][..TILES]),
@@ -164,7 +164,7 @@ pub(crate) fn conv1<I: Instructions>(network: &Network, pixels: &[f32], out: &mu
 
 /// The overlapping 6×6 tiles of conv1's output, in the Winograd domain.
 #[inline(always)]
-pub(crate) fn input_tiles(conv1: &[Channels32], inputs: &mut [Channels32]) {
+pub(crate) fn input_tiles<I: Instructions>(conv1: &[Channels32], inputs: &mut [Channels32]) {
     for tile in 0..TILES {
         for v in 0..2 {
             let from = Grid {
@@ -172,7 +172,11 @@ pub(crate) fn input_tiles(conv1: &[Channels32], inputs: &mut [Channels32]) {
                 row: CONV1_SIDE * 2,
                 column: 2,
             };
-            both_axes(winograd::input, &from, &mut winograd_tile_mut(inputs, tile, v));
+            both_axes(
+                winograd::input::<I>,
+                &from,
+                &mut winograd_tile_mut(inputs, tile, v),
+            );
         }
     }
 }
@@ -213,14 +217,18 @@ pub(crate) fn winograd_tile_mut<const WIDTH: usize>(
 
 /// The 4×4 outputs of conv2, without bias, of one tile and vector.
 #[inline(always)]
-pub(crate) fn output_tile(products: &[Channels64], tile: usize, v: usize) -> [Lanes; OUTPUTS * OUTPUTS] {
+pub(crate) fn output_tile<I: Instructions>(
+    products: &[Channels64],
+    tile: usize,
+    v: usize,
+) -> [Lanes; OUTPUTS * OUTPUTS] {
     let mut y = [ZERO; OUTPUTS * OUTPUTS];
     let mut to = Grid {
         vectors: &mut y[..],
         row: OUTPUTS,
         column: 1,
     };
-    both_axes(winograd::output, &winograd_tile(products, tile, v), &mut to);
+    both_axes(winograd::output::<I>, &winograd_tile(products, tile, v), &mut to);
     y
 }
 

@@ -11,7 +11,8 @@
 //! function here is one of the matrices, applied to one column; [`both_axes`] applies it to the columns and then
 //! the rows of a tile, sixteen channels at a time. Knows no layer.
 
-use super::lanes::{LANES, Lanes, ZERO};
+use super::dispatch::Instructions;
+use super::lanes::{LANES, Lanes, ZERO, multiply_add};
 
 /// Rows and columns of a tile before and between the transforms.
 pub(crate) const TILE: usize = 6;
@@ -38,50 +39,61 @@ pub(crate) fn weight_factor(position: usize, tap: usize) -> f32 {
 
 /// Bᵀ: a column of inputs into the Winograd domain.
 #[inline(always)]
-pub(crate) fn input(d: [f32; TILE]) -> [f32; TILE] {
-    let (even, odd) = (d[4] - 4.0 * d[2], d[3] - 4.0 * d[1]);
-    let (even2, odd2) = (d[4] - d[2], 2.0 * (d[3] - d[1]));
+pub(crate) fn input<I: Instructions>(d: [f32; TILE]) -> [f32; TILE] {
+    let multiply_add = multiply_add::<I>;
+    let (even, odd) = (multiply_add(-4.0, d[2], d[4]), multiply_add(-4.0, d[1], d[3]));
+    let (even2, odd2) = (d[4] - d[2], d[3] - d[1]);
     [
-        4.0 * d[0] - 5.0 * d[2] + d[4],
+        multiply_add(4.0, d[0], multiply_add(-5.0, d[2], d[4])),
         even + odd,
         even - odd,
-        even2 + odd2,
-        even2 - odd2,
-        4.0 * d[1] - 5.0 * d[3] + d[5],
+        multiply_add(2.0, odd2, even2),
+        multiply_add(-2.0, odd2, even2),
+        multiply_add(4.0, d[1], multiply_add(-5.0, d[3], d[5])),
     ]
 }
 
 /// Aᵀ: a column of products out of the Winograd domain.
 #[inline(always)]
-pub(crate) fn output(m: [f32; TILE]) -> [f32; OUTPUTS] {
+pub(crate) fn output<I: Instructions>(m: [f32; TILE]) -> [f32; OUTPUTS] {
+    let multiply_add = multiply_add::<I>;
     let (even, odd) = (m[1] + m[2], m[1] - m[2]);
     let (even2, odd2) = (m[3] + m[4], m[3] - m[4]);
     [
         m[0] + even + even2,
-        odd + 2.0 * odd2,
-        even + 4.0 * even2,
-        odd + 8.0 * odd2 + m[5],
+        multiply_add(2.0, odd2, odd),
+        multiply_add(4.0, even2, even),
+        multiply_add(8.0, odd2, odd) + m[5],
     ]
 }
 
 /// A, the adjoint of [`output`]: a column of outputs' gradients into the Winograd domain.
 #[inline(always)]
-pub(crate) fn output_adjoint(y: [f32; OUTPUTS]) -> [f32; TILE] {
+pub(crate) fn output_adjoint<I: Instructions>(y: [f32; OUTPUTS]) -> [f32; TILE] {
+    let multiply_add = multiply_add::<I>;
     let (even, odd) = (y[0] + y[2], y[1] + y[3]);
-    let (even2, odd2) = (y[0] + 4.0 * y[2], 2.0 * y[1] + 8.0 * y[3]);
-    [y[0], even + odd, even - odd, even2 + odd2, even2 - odd2, y[3]]
+    let (even2, odd2) = (multiply_add(4.0, y[2], y[0]), multiply_add(4.0, y[3], y[1]));
+    [
+        y[0],
+        even + odd,
+        even - odd,
+        multiply_add(2.0, odd2, even2),
+        multiply_add(-2.0, odd2, even2),
+        y[3],
+    ]
 }
 
 /// B, the adjoint of [`input`]: a column of gradients out of the Winograd domain, to the inputs.
 #[inline(always)]
-pub(crate) fn input_adjoint(v: [f32; TILE]) -> [f32; TILE] {
+pub(crate) fn input_adjoint<I: Instructions>(v: [f32; TILE]) -> [f32; TILE] {
+    let multiply_add = multiply_add::<I>;
     let (even, odd) = (v[1] + v[2], v[1] - v[2]);
     let (even2, odd2) = (v[3] + v[4], v[3] - v[4]);
     [
         4.0 * v[0],
-        4.0 * (v[5] - odd) - 2.0 * odd2,
-        -5.0 * v[0] - 4.0 * even - even2,
-        odd + 2.0 * odd2 - 5.0 * v[5],
+        multiply_add(-2.0, odd2, 4.0 * (v[5] - odd)),
+        multiply_add(-5.0, v[0], multiply_add(-4.0, even, -even2)),
+        multiply_add(2.0, odd2, multiply_add(-5.0, v[5], odd)),
         v[0] + even + even2,
         v[5],
     ]

@@ -43,10 +43,10 @@ impl Kernel for BackwardHalf<'_> {
         let scratch = &mut self.group.scratch;
         normalize(half_of(self.picture, self.half), &mut scratch.pixels);
         conv1::<I>(self.network, &scratch.pixels, &mut scratch.conv1);
-        input_tiles(&scratch.conv1, &mut scratch.inputs);
-        self.through_pool();
+        input_tiles::<I>(&scratch.conv1, &mut scratch.inputs);
+        self.through_pool::<I>();
         self.through_products::<I>();
-        self.through_input_tiles();
+        self.through_input_tiles::<I>();
         self.through_conv1::<I>();
     }
 }
@@ -54,7 +54,7 @@ impl Kernel for BackwardHalf<'_> {
 impl BackwardHalf<'_> {
     /// dy, each feature's gradient at the place that won, and from it dM in `scratch.products`.
     #[inline(always)]
-    fn through_pool(&mut self) {
+    fn through_pool<I: Instructions>(&mut self) {
         for tile in 0..TILES {
             for v in 0..4 {
                 let mut dy = [ZERO; OUTPUTS * OUTPUTS];
@@ -84,7 +84,7 @@ impl BackwardHalf<'_> {
                     column: 1,
                 };
                 both_axes(
-                    winograd::output_adjoint,
+                    winograd::output_adjoint::<I>,
                     &from,
                     &mut winograd_tile_mut(&mut self.group.scratch.products, tile, v),
                 );
@@ -117,7 +117,7 @@ impl BackwardHalf<'_> {
 
     /// dd, summed where tiles overlap, in `conv1_gradient`.
     #[inline(always)]
-    fn through_input_tiles(&mut self) {
+    fn through_input_tiles<I: Instructions>(&mut self) {
         self.group.conv1_gradient.fill(ZERO32);
         for tile in 0..TILES {
             for v in 0..2 {
@@ -128,7 +128,7 @@ impl BackwardHalf<'_> {
                     column: 1,
                 };
                 both_axes(
-                    winograd::input_adjoint,
+                    winograd::input_adjoint::<I>,
                     &winograd_tile(&self.group.scratch.inputs, tile, v),
                     &mut to,
                 );

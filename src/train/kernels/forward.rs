@@ -33,7 +33,7 @@ impl Kernel for ForwardHalf<'_> {
         convolve::<I>(self.network, half_of(self.picture, self.half), self.scratch);
         for tile in 0..TILES {
             for v in 0..4 {
-                let y = output_tile(&self.scratch.products, tile, v);
+                let y = output_tile::<I>(&self.scratch.products, tile, v);
                 for window in 0..4 {
                     let pixel = pooled_pixel(tile, window);
                     let first_element = v * LANES * 144 + self.half * POOLED + pixel;
