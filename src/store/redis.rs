@@ -19,6 +19,8 @@ use async_trait::async_trait;
 use fred::error::{Error, ErrorKind};
 use fred::interfaces::{ClientLike, KeysInterface, PubsubInterface};
 use fred::types::{Expiration, SetOptions, Value};
+use futures_util::future::OptionFuture;
+use tokio::join;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
@@ -140,21 +142,21 @@ impl ResultStore for RedisStore {
             owner,
         } = reservation;
         let (known_for, told_ms) = (deadline.saturating_add(*ttl), milliseconds(*ttl));
-        let if_new = || Some(SetOptions::NX);
+        let set = |key: String, value: Value, ttl: Duration| {
+            let client = &self.links.client;
+            client.set::<Value, _, _>(key, value, expiration(ttl), Some(SetOptions::NX), false)
+        };
+        // Given to fred at once, as a batch's outcomes are: see `finish`.
         let reserve = async {
-            let all = self.links.client.pipeline();
-            if let Some(owner) = owner {
-                let () = all
-                    .set(self.owned(*id), owner, expiration(known_for), if_new(), false)
-                    .await?;
-            }
-            let () = all
-                .set(self.issued(*id), told_ms, expiration(known_for), if_new(), false)
-                .await?;
-            let () = all
-                .set(self.queued(*id), MARK, expiration(*deadline), if_new(), false)
-                .await?;
-            all.all::<Value>().await
+            let owned = OptionFuture::from(
+                owner
+                    .as_ref()
+                    .map(|owner| set(self.owned(*id), owner.as_str().into(), known_for)),
+            );
+            let issued = set(self.issued(*id), told_ms.into(), known_for);
+            let queued = set(self.queued(*id), MARK.into(), *deadline);
+            let (owned, issued, queued) = join!(owned, issued, queued);
+            owned.transpose().and(issued).and(queued)
         };
         self.exchange(reserve).await.map(drop)
     }

@@ -2,9 +2,11 @@
 //!
 //! In come outcomes, out goes one answer for each. Knows nothing of waiters but the channel on which they listen.
 
+use bytes::Bytes;
 use fred::error::Error;
 use fred::interfaces::{KeysInterface, PubsubInterface};
 use fred::types::{SetOptions, Value};
+use futures_util::future::{join, join_all};
 
 use super::super::Finished;
 use super::{RedisStore, channel, expiration, wake};
@@ -13,40 +15,21 @@ use crate::job::JobId;
 impl RedisStore {
     /// Stores and announces. A message about an outcome that was not stored does no harm: who waits looks, and
     /// waits on.
+    ///
+    /// Every command is given to fred before the first answer is awaited. fred then writes them to the socket
+    /// together, while it writes each command of a pipeline of its own by itself.
     pub(super) async fn store(&self, finished: &[Finished]) -> Vec<Result<(), Error>> {
-        let answers = match self.send(finished).await {
-            Ok(answers) => answers,
-            Err(error) => vec![Err(error)],
-        };
-        match answers.as_slice() {
-            // Of an exchange that failed as a whole, fred tells once.
-            [Err(error)] => vec![Err(error.clone()); finished.len()],
-            // A nil answer means that an outcome was there already: the first one has won.
-            _ => answers
-                .into_iter()
-                .take(finished.len())
-                .map(|answer| answer.map(drop))
-                .collect(),
-        }
-    }
-
-    /// At least two commands: so a lone answer is of none of them.
-    async fn send(&self, finished: &[Finished]) -> Result<Vec<Result<Value, Error>>, Error> {
-        let pipeline = self.links.client.pipeline();
-        for Finished { id, outcome, ttl } in finished {
-            let (key, outcome, ttl) = (self.result(*id), outcome.encode(), expiration(*ttl));
-            let first_wins = Some(SetOptions::NX);
-            let () = pipeline
-                .set(key, outcome.as_slice(), ttl, first_wins, false)
-                .await?;
-        }
+        let client = &self.links.client;
+        let stores = finished.iter().map(|Finished { id, outcome, ttl }| {
+            let (key, outcome, ttl) = (self.result(*id), Bytes::from(outcome.encode()), expiration(*ttl));
+            client.set::<Value, _, _>(key, outcome, ttl, Some(SetOptions::NX), false)
+        });
         let ids: Vec<JobId> = finished.iter().map(|finished| finished.id).collect();
-        for message in wake::messages(&ids) {
-            let () = pipeline
-                .publish(channel(&self.prefix), message.as_slice())
-                .await?;
-        }
-        Ok(pipeline.try_all().await)
+        let messages = wake::messages(&ids)
+            .map(|message| client.publish::<Value, _, _>(channel(&self.prefix), Bytes::from(message)));
+        let (answers, _) = join(join_all(stores), join_all(messages)).await;
+        // A nil answer means that an outcome was there already: the first one has won.
+        answers.into_iter().map(|answer| answer.map(drop)).collect()
     }
 
     /// Takes back reservations of finished jobs, in the background. If this fails, such a job reads as queued, or as
