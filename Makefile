@@ -7,6 +7,11 @@ BUILT := $(or $(CARGO_TARGET_DIR),target)/release
 # What fuzzing builds, has found and goes on with.
 FUZZED := $(or $(CARGO_TARGET_DIR),target)/fuzz
 
+# Where sanitized tests are built. With AVX-512 not all dependencies compile for Miri.
+SANITIZED := $(or $(CARGO_TARGET_DIR),target)/sanitized
+HOST = $(shell rustc -vV | sed -n 's/^host: //p')
+MIRI_FEATURES = $(if $(filter x86_64-%,$(HOST)),-Ctarget-feature=+avx2 -Ctarget-feature=+fma)
+
 # Where CUDA is installed, which GPUs its kernels are for (80: A100 and newer), and where all of that is built.
 CUDA_HOME ?= /usr/local/cuda
 CUDA_COMPUTE_CAP ?= 80
@@ -18,7 +23,7 @@ WITH_CUDA = CUDA_HOME=$(CUDA_HOME) CUDA_PATH=$(CUDA_HOME) CUDA_ROOT=$(CUDA_HOME)
 DEVICE ?= cuda:0
 CHECKED := $(or $(EXECUTABLE),$(if $(filter cpu,$(DEVICE)),$(BUILT),$(CUDA_TARGET)/release)/mnistq)
 
-.PHONY: help test lint release cuda cuda-check gpu-check nvcc man chaos soak fuzz deny advisories bench-peers api servers
+.PHONY: help test lint release cuda cuda-check gpu-check nvcc man chaos soak fuzz sanitize deny advisories bench-peers api servers
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -79,6 +84,11 @@ fuzz: ## Make up bytes for a door of tests/fuzz/bodies.rs: make fuzz TARGET=digi
 		$(FUZZED)/corpus/$(TARGET) tests/fuzz/corpus/$(TARGET) $(if $(filter digit,$(TARGET)),tests/data/pictures) -- \
 		-max_total_time=$(or $(SECONDS),60) -timeout=20 -malloc_limit_mb=256 -print_final_stats=1 \
 		-artifact_prefix=$(FUZZED)/crashes/$(TARGET)-
+
+sanitize: ## Run what is unsafe under Miri, and all tests of the kernels under AddressSanitizer; needs nightly Rust
+	rustup component add --toolchain nightly miri rust-src
+	RUSTFLAGS="$(MIRI_FEATURES)" cargo +nightly miri test --target-dir $(SANITIZED)/miri --lib every_level_runs_a_kernel
+	RUSTFLAGS="-Zsanitizer=address" cargo +nightly test --target $(HOST) --target-dir $(SANITIZED)/address --test it kernels::
 
 bench-peers: servers ## Measure mnistq beside ONNX Runtime, PyTorch and the well-known Python stack, in turns
 	@test -n "$(PEERS)" || { echo "make bench-peers PEERS=DIR PYTHON=DIR/bin/python MNIST=DIR (see examples/peers.rs)"; exit 2; }

@@ -124,3 +124,35 @@ fn run_avx2(kernel: impl Kernel) {
 fn run_avx512(kernel: impl Kernel) {
     kernel.run::<Avx512>();
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::kernels::lanes::multiply_add;
+
+    struct Polynomial<'a> {
+        x: &'a [f32; 32],
+        y: &'a mut [f32; 32],
+    }
+
+    impl Kernel for Polynomial<'_> {
+        #[inline(always)]
+        fn run<I: Instructions>(self) {
+            for i in 0..32 {
+                self.y[i] = multiply_add::<I>(self.x[i], self.x[i], 2.0);
+            }
+        }
+    }
+
+    /// What Miri interprets in `make sanitize`, and so small: the calls that are `unsafe`, with what a kernel borrows.
+    #[test]
+    fn every_level_runs_a_kernel() {
+        let x = std::array::from_fn(|i| i as f32);
+        let expected = x.map(|x| x * x + 2.0);
+        for level in Level::available() {
+            let mut y = [0.0; 32];
+            level.run(Polynomial { x: &x, y: &mut y });
+            assert_eq!(y, expected, "{level:?}");
+        }
+    }
+}
