@@ -39,7 +39,7 @@ pub struct Train {
     /// Seed of initial weights, order, dropout and distortions [default: 1]
     #[arg(long, env = "MNISTQ_SEED", value_name = "N")]
     pub seed: Option<u64>,
-    /// Distort the pictures anew for each epoch: worth it from some twenty epochs on
+    /// Distort two of five pictures, anew in each epoch: worth it from some twenty epochs on
     #[arg(long, env = "MNISTQ_AUGMENT", value_parser = BoolishValueParser::new())]
     pub augment: bool,
     /// From this epoch on, distort no more; 0: to the last [default: 0]

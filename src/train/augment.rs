@@ -1,4 +1,5 @@
-//! Pictures as other people would have written them: shifted, turned, bent, thicker, thinner, blurred.
+//! Pictures as other people would have written them: shifted, turned, bent, thicker, thinner, blurred. Some stay as
+//! they are, or the network would forget them.
 //!
 //! In come pictures and numbers that a seed decides, out go as many pictures with the same labels. The same seed,
 //! epoch and picture give the same result, on any number of threads.
@@ -19,6 +20,8 @@ const SIDE: usize = 28;
 const MARGIN: usize = 16;
 const PADDED: usize = SIDE + 2 * MARGIN;
 
+/// The share of pictures that stay as they are.
+const PLAIN: f64 = 0.6;
 /// Turns, at most: a 6 that is turned further may be a 9.
 const TURN_DEGREES: f64 = 11.0;
 /// Larger or smaller in each direction by this factor, at most.
@@ -95,12 +98,14 @@ impl Distortion {
     /// Of a picture in an epoch.
     fn of(seed: u64, epoch: u32, index: usize) -> Self {
         let numbers = &mut SplitMix64::for_picture(seed, epoch, index);
+        let stays = numbers.between(0.0, 1.0) < PLAIN;
+        let strength = if stays { 0.0 } else { 1.0 };
         Self {
-            field: Field::new(numbers),
-            thickness: numbers.between(-THINNER, THICKER),
-            // Half of all pictures stay sharp.
-            blur: numbers.between(-BLUR, BLUR).max(0.0),
-            ink: numbers.between(1.0 - INK, 1.0 + INK) as f32,
+            field: Field::new(numbers, strength),
+            thickness: strength * numbers.between(-THINNER, THICKER),
+            // Half of those that are distorted stay sharp.
+            blur: strength * numbers.between(-BLUR, BLUR).max(0.0),
+            ink: 1.0 + (strength * numbers.between(-INK, INK)) as f32,
         }
     }
 }
@@ -139,19 +144,20 @@ struct Field {
 }
 
 impl Field {
-    fn new(numbers: &mut SplitMix64) -> Self {
-        let angle = numbers.between(-TURN_DEGREES, TURN_DEGREES).to_radians();
+    fn new(numbers: &mut SplitMix64, strength: f64) -> Self {
+        let mut number = |most: f64| strength * numbers.between(-most, most);
+        let angle = number(TURN_DEGREES).to_radians();
         let (sin, cos) = angle.sin_cos();
-        let mut scale = || 1.0 / (1.0 + numbers.between(-SCALE, SCALE));
+        let mut scale = || 1.0 / (1.0 + number(SCALE));
         let (wide, high) = (scale(), scale());
-        let shear = numbers.between(-SHEAR, SHEAR);
+        let shear = number(SHEAR);
         let matrix = [
             cos * wide,
             (cos * shear - sin) * high,
             sin * wide,
             (sin * shear + cos) * high,
         ];
-        let mut pair = |most: f64| [(); 2].map(|()| numbers.between(-most, most) as f32);
+        let mut pair = |most: f64| [(); 2].map(|()| number(most) as f32);
         let shift = pair(SHIFT);
         let bends = [(); GRID].map(|()| [(); GRID].map(|()| pair(BEND)));
         Self {
@@ -265,25 +271,42 @@ mod tests {
         Dataset::new(images, vec![1, 0]).unwrap()
     }
 
+    /// A picture as it is in many epochs.
+    fn epochs(seed: u64, first: u32, threads: usize) -> Vec<Vec<u8>> {
+        let (augmenter, dataset) = (Augmenter::new(seed, threads).unwrap(), dataset());
+        let epochs = first..first + 500;
+        epochs
+            .map(|epoch| augmenter.batch(&dataset, epoch, &[0]))
+            .collect()
+    }
+
     #[test]
     fn a_seed_decides_every_picture_on_any_number_of_threads() {
-        let dataset = dataset();
-        let batch = |seed, epoch, threads| {
-            let augmenter = Augmenter::new(seed, threads).unwrap();
-            augmenter.batch(&dataset, epoch, &[0; 8])
+        let batch = |threads| {
+            Augmenter::new(1, threads)
+                .unwrap()
+                .batch(&dataset(), 1, &[0, 1, 0, 1])
         };
-        assert_eq!(batch(1, 1, 1), batch(1, 1, 3));
-        assert_ne!(batch(1, 1, 1), batch(2, 1, 1));
-        assert_ne!(batch(1, 1, 1), batch(1, 2, 1));
+        assert_eq!(batch(1), batch(3));
+        let pictures = epochs(1, 1, 1);
+        assert_eq!(pictures, epochs(1, 1, 3));
+        assert_ne!(pictures, epochs(2, 1, 1));
+        assert_ne!(pictures, epochs(1, 2, 1));
+    }
+
+    #[test]
+    fn a_share_of_the_pictures_stays_as_it_is() {
+        let (pictures, dataset) = (epochs(1, 1, 1), dataset());
+        let plain = pictures.iter().filter(|picture| *picture == dataset.image(0));
+        let share = plain.count() as f64 / pictures.len() as f64;
+        assert!((share - PLAIN).abs() < 0.1, "{share}");
     }
 
     #[test]
     fn a_bar_stays_a_bar_somewhere_near_the_middle() {
         let dataset = dataset();
-        let augmenter = Augmenter::new(1, 1).unwrap();
         let whole: u32 = dataset.image(0).iter().map(|ink| u32::from(*ink)).sum();
-        for epoch in 1..200 {
-            let picture = augmenter.batch(&dataset, epoch, &[0]);
+        for (epoch, picture) in epochs(1, 1, 1).iter().enumerate() {
             let ink: u32 = picture.iter().map(|ink| u32::from(*ink)).sum();
             assert!(
                 (whole / 4..whole * 4).contains(&ink),
@@ -307,6 +330,8 @@ mod tests {
     #[test]
     fn nothing_stays_nothing() {
         let augmenter = Augmenter::new(1, 1).unwrap();
-        assert_eq!(augmenter.batch(&dataset(), 1, &[1]), vec![0; PICTURE]);
+        for epoch in 1..10 {
+            assert_eq!(augmenter.batch(&dataset(), epoch, &[1]), vec![0; PICTURE]);
+        }
     }
 }

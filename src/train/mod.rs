@@ -46,7 +46,7 @@ pub struct Settings {
     pub average_from: u32,
     /// What initial parameters, order, dropout and distortions come from.
     pub seed: u64,
-    /// Whether to distort the pictures anew for each epoch.
+    /// Whether to distort some of the pictures, anew in each epoch.
     pub augment: bool,
     /// From which epoch on they are distorted no more; 0: they are to the last.
     pub plain_from: u32,
@@ -160,7 +160,7 @@ pub trait Learner {
 /// A learner that is given a data set once, and then only told what to learn: for devices to which every transfer
 /// takes its time. Its steps are those of [`Learner::step`].
 pub trait Resident {
-    /// Takes a data set over. With a seed, each epoch has it distorted anew, as [`augment::Augmenter`] does it.
+    /// Takes a data set over. With a seed, each epoch has some of it distorted anew, as [`augment::Augmenter`] does it.
     ///
     /// # Errors
     /// [`ModelError::Broken`] if the device fails.

@@ -67,8 +67,8 @@ pub(super) fn settings(
     };
     let distorted = match (settings.augment, settings.plain_from) {
         (false, _) => "no".to_owned(),
-        (true, 0) => "anew for each epoch".to_owned(),
-        (true, epoch) => format!("anew for each epoch before {epoch}"),
+        (true, 0) => "some, anew in each epoch".to_owned(),
+        (true, epoch) => format!("some, anew in each epoch before {epoch}"),
     };
     vec![
         ("Network", "MNISTNet".to_owned()),
