@@ -6,7 +6,7 @@ use bytes::Bytes;
 use fred::error::Error;
 use fred::interfaces::{KeysInterface, PubsubInterface};
 use fred::types::{SetOptions, Value};
-use futures_util::future::{join, join_all};
+use futures_util::future::{Either, join_all};
 
 use super::super::Finished;
 use super::{RedisStore, channel, expiration, wake};
@@ -27,9 +27,11 @@ impl RedisStore {
         let ids: Vec<JobId> = finished.iter().map(|finished| finished.id).collect();
         let messages = wake::messages(&ids)
             .map(|message| client.publish::<Value, _, _>(channel(&self.prefix), Bytes::from(message)));
-        let (answers, _) = join(join_all(stores), join_all(messages)).await;
+        // One list, in whose order fred is given them: no message overtakes an outcome that it tells of.
+        let all = stores.map(Either::Left).chain(messages.map(Either::Right));
+        let answers = join_all(all).await.into_iter().take(finished.len());
         // A nil answer means that an outcome was there already: the first one has won.
-        answers.into_iter().map(|answer| answer.map(drop)).collect()
+        answers.map(|answer| answer.map(drop)).collect()
     }
 
     /// Takes back reservations of finished jobs, in the background. If this fails, such a job reads as queued, or as
