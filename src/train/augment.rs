@@ -76,7 +76,11 @@ impl Augmenter {
             let pictures = pixels.par_chunks_mut(PICTURE).zip(indices);
             pictures.for_each(|(picture, &index)| {
                 let distortion = Distortion::of(self.seed, epoch, index);
-                picture.copy_from_slice(&distorted(dataset.image(index), &distortion));
+                if distortion.stays {
+                    picture.copy_from_slice(dataset.image(index));
+                } else {
+                    picture.copy_from_slice(&distorted(dataset.image(index), &distortion));
+                }
             });
         });
         pixels
@@ -85,6 +89,8 @@ impl Augmenter {
 
 /// What happens to a picture.
 struct Distortion {
+    /// Whether nothing does: all that follows then says so too, for those who have no choice for each picture.
+    stays: bool,
     field: Field,
     /// How far it becomes its thickest neighbours, or below 0 its thinnest.
     thickness: f64,
@@ -101,6 +107,7 @@ impl Distortion {
         let stays = numbers.between(0.0, 1.0) < PLAIN;
         let strength = if stays { 0.0 } else { 1.0 };
         Self {
+            stays,
             field: Field::new(numbers, strength),
             thickness: strength * numbers.between(-THINNER, THICKER),
             // Half of those that are distorted stay sharp.
@@ -118,6 +125,7 @@ fn distorted(picture: &[u8], distortion: &Distortion) -> [u8; PICTURE] {
         thickness,
         blur,
         ink: factor,
+        ..
     } = distortion;
     let padded = padded(picture);
     for (place, ink) in ink.iter_mut().enumerate() {
